@@ -1,0 +1,1 @@
+"""What a run is: typed schema, YAML groups, composition and checks."""

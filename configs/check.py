@@ -1,0 +1,202 @@
+"""What is wrong with a config whose keys and types are right: bounds, and settings that cannot go together."""
+
+from pathlib import Path
+from typing import Any
+
+from configs.bounds import out_of_bounds
+from configs.keys import did_you_mean
+from configs.plain import from_plain, shown
+from configs.schema import (
+    Config,
+    ContextConfig,
+    DataConfig,
+    DataName,
+    EvalConfig,
+    FrontendConfig,
+    LossGrid,
+    StageConfig,
+)
+
+STAGES = ("frontend", "context", "joint")
+PRETRAINED = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
+WEIGHTS = (".pth", ".safetensors")
+POOLED_BLOCKS = 3
+
+
+def problems(config: Any) -> list[str]:
+    """One message for everything that is wrong with a `Config` or an `EvalConfig`; empty if all is well.
+
+    Looks whether files and folders exist, but opens none.
+    """
+    found = out_of_bounds(config)
+    if isinstance(config, Config):
+        found += _stages(config)
+        for name in STAGES:
+            found += _stage(f"stage.{name}", getattr(config.stage, name), config.data)
+        found += _loss_grids(config)
+        found += _frontend(config.model.frontend) + _context(config.model.context)
+        found += _data(config.data) + _weights(config.model.pretrained)
+        found += _existing_file("init.checkpoint", config.init.checkpoint)
+    if isinstance(config, EvalConfig):
+        found += _evaluation(config)
+    return found
+
+
+def _evaluation(config: EvalConfig) -> list[str]:
+    found = out_of_bounds(from_plain(config.data, DataConfig, "data"), "data")
+    if config.checkpoint:
+        found += _existing_file("checkpoint", config.checkpoint)
+    else:
+        found.append("checkpoint=: the file to score is required; write checkpoint=runs/NAME/best.pt")
+    for key in sorted(config.data.keys() & {"root", "sbd_root"}):
+        found += _existing_folder(f"data.{key}", config.data[key])
+    return found
+
+
+def _stages(config: Config) -> list[str]:
+    stages, key = config.stages, f"stages={shown(config.stages)}"
+    unknown = [name for name in stages if name not in STAGES]
+    if unknown:
+        hint = did_you_mean(unknown[0], STAGES)
+        position = stages.index(unknown[0])
+        return [f'{key}: there is no stage "{unknown[0]}" (position {position}); {hint}stages: {", ".join(STAGES)}']
+    ordered = [name for name in STAGES if name in stages]
+    if stages != ordered:
+        return [f"{key}: each stage once and in this order is required: {', '.join(STAGES)}; write {shown(ordered)}"]
+    if stages and stages[0] != "frontend" and config.init.checkpoint is None:
+        return [
+            f"{key}: {stages[0]} without frontend starts from trained weights; set init.checkpoint=FILE, "
+            f"or add frontend to stages"
+        ]
+    return []
+
+
+def _stage(key: str, stage: StageConfig, data: DataConfig) -> list[str]:
+    found = []
+    if stage.accumulation >= 1 and stage.batch % stage.accumulation:
+        divisors = [str(n) for n in range(1, max(stage.batch, 0) + 1) if stage.batch % n == 0]
+        found.append(
+            f"{key}.accumulation={stage.accumulation}: a divisor of {key}.batch={stage.batch} is required; "
+            f"one of {', '.join(divisors)}"
+        )
+    if stage.schedule.warmup_steps > stage.steps:
+        found.append(
+            f"{key}.schedule.warmup_steps={stage.schedule.warmup_steps}: at most {key}.steps={stage.steps} is required"
+        )
+    weights, num_names = stage.loss.class_weights, len(data.folder.class_names)
+    if weights and not any(weights):
+        found.append(f"{key}.loss.class_weights={shown(weights)}: one weight above 0 is required; [] means 1 for all")
+    if weights and data.name is DataName.folder and len(weights) != num_names:
+        found.append(
+            f"{key}.loss.class_weights={shown(weights)}: one for each of the {num_names} data.folder.class_names "
+            f"is required; got {len(weights)}"
+        )
+    return found
+
+
+def _loss_grids(config: Config) -> list[str]:
+    """A loss at the cells needs a label under each of them."""
+    offset = config.model.node_offset_px
+    at_cells = [name for name in config.stages if name in STAGES and _grid(config, name) is LossGrid.cells]
+    if offset == int(offset) or not at_cells:
+        return []
+    keys = " ".join(f"stage.{name}.loss.grid=pixels" for name in at_cells)
+    return [
+        f"model.node_offset_px={offset}: no label lies at half a pixel, and the loss is taken at the cells; set {keys}"
+    ]
+
+
+def _grid(config: Config, stage: str) -> LossGrid:
+    settings: StageConfig = getattr(config.stage, stage)
+    return settings.loss.grid
+
+
+def _frontend(config: FrontendConfig) -> list[str]:
+    found, key = [], "model.frontend"
+    lengths = {name: len(getattr(config, name)) for name in ("depths", "channels", "dilations")}
+    if len(set(lengths.values())) > 1:
+        given = ", ".join(f"{key}.{name} has {length}" for name, length in lengths.items())
+        found.append(f"{key}: one value for each block is required in every list; {given}")
+    elif 0 < lengths["depths"] < POOLED_BLOCKS:
+        found.append(
+            f"{key}.depths={shown(config.depths)}: at least {POOLED_BLOCKS} blocks are required, "
+            "the stride of 8 comes from the pooling after the first three"
+        )
+    if config.fc6_kernel % 2 == 0:
+        found.append(
+            f"{key}.fc6_kernel={config.fc6_kernel}: an odd kernel is required, so that a cell has a centre; "
+            f"write {config.fc6_kernel - 1} or {config.fc6_kernel + 1}"
+        )
+    return found
+
+
+def _context(config: ContextConfig) -> list[str]:
+    if len(config.widths) in (0, len(config.dilations)):
+        return []
+    return [
+        f"model.context.widths={shown(config.widths)}: none, or one for each of the {len(config.dilations)} dilations "
+        f"{shown(config.dilations)} is required; got {len(config.widths)}; model.context.widths=[] makes all 1"
+    ]
+
+
+def _data(data: DataConfig) -> list[str]:
+    found, name, is_voc = [], data.name.name, data.name is DataName.voc
+    if data.download and not is_voc:
+        found.append(
+            f"data.download=true: only voc can be downloaded; set it to false and data.root to the files of {name}"
+        )
+    if data.name is DataName.shapes and data.root is not None:
+        found.append(
+            f"data.root={data.root}: the built-in scenes (data=shapes) lie in no folder; "
+            f"say which data set this is, for example experiment=camvid or data=folder"
+        )
+    if data.name is not DataName.shapes and not (is_voc and data.download):
+        found += _existing_folder("data.root", data.root, f"the {name} data set")
+    if is_voc and "train_aug" in (data.train_split, data.val_split) and not (data.download and data.sbd_root):
+        found += _existing_folder("data.sbd_root", data.sbd_root, "the Semantic Boundaries Dataset")
+    if data.name is DataName.folder and not data.folder.class_names:
+        found.append(
+            "data.folder.class_names=[]: the classes of your labels are required, in the order of their ids; "
+            "for example data.folder.class_names=[road,house,tree]"
+        )
+    augment = data.augment
+    if augment.scale_min > augment.scale_max:
+        found.append(
+            f"data.augment.scale_min={shown(augment.scale_min)}: at most "
+            f"data.augment.scale_max={shown(augment.scale_max)} is required"
+        )
+    return found
+
+
+def _existing_folder(key: str, folder: str | None, content: str = "the data set") -> list[str]:
+    cure = f"set {key}=DIR to the folder of {content}"
+    if not folder:
+        return [f"{key}={shown(folder)}: a folder is required; {cure}"]
+    if not Path(folder).is_dir():
+        what = "this is a file" if Path(folder).exists() else "there is no such folder"
+        return [f"{key}={folder}: {what}{_seen_from_here(folder)}; {cure}"]
+    return []
+
+
+def _existing_file(key: str, file: str | None) -> list[str]:
+    if file is None or Path(file).is_file():
+        return []
+    what = "this is a folder" if Path(file).is_dir() else "there is no such file"
+    return [f"{key}={file}: {what}{_seen_from_here(file)}; correct the path"]
+
+
+def _seen_from_here(path: str) -> str:
+    return "" if Path(path).is_absolute() else f" in {Path.cwd()}"
+
+
+def _weights(pretrained: str | None) -> list[str]:
+    if pretrained is None or pretrained in PRETRAINED:
+        return []
+    key = f"model.pretrained={pretrained}"
+    options = f"options: {', '.join(PRETRAINED)}, null, or a file ({', '.join(WEIGHTS)})"
+    if not Path(pretrained).is_file():
+        hint = did_you_mean(pretrained, PRETRAINED)
+        return [f"{key}: neither known weights nor a file{_seen_from_here(pretrained)}; {hint}{options}"]
+    if Path(pretrained).suffix not in WEIGHTS:
+        return [f"{key}: a file of the kind {' or '.join(WEIGHTS)} is required; {options}"]
+    return []
