@@ -1,0 +1,200 @@
+"""Class sets (names, colours) and the two ways from a label file's raw values to train ids: by id and by colour."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+VOID = 255  # the id of pixels that are neither learned nor scored
+NOT_ALLOWED = 254  # in an id table: a raw id that the data set does not have
+MAX_CLASSES = 254  # train ids 0..253
+
+Color = tuple[int, int, int]
+Labels = NDArray[np.uint8]
+RawIds = NDArray[np.uint8] | NDArray[np.uint16]
+CODE_OF_RGB = np.array([1 << 16, 1 << 8, 1], dtype=np.float32)  # exact below 2^24, and a fast product
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """Names and RGB colours of the train ids 0..C-1. Raises ValueError unless they fit together."""
+
+    names: tuple[str, ...]
+    palette: tuple[Color, ...]
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.names) <= MAX_CLASSES:
+            raise ValueError(f"{len(self.names)} class names: from 2 to {MAX_CLASSES} are required")
+        if len(self.palette) != len(self.names):
+            raise ValueError(f"{len(self.palette)} colours for {len(self.names)} classes: one each is required")
+        if len(set(self.names)) < len(self.names) or not all(self.names):
+            raise ValueError(f"class names {list(self.names)}: each must be there and differ from the others")
+        for color in self.palette:
+            if len(color) != 3 or not all(0 <= value <= 255 for value in color):
+                raise ValueError(f"colour {list(color)}: three numbers from 0 to 255 are required")
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.names)
+
+
+def distinct_palette(num_classes: int) -> tuple[Color, ...]:
+    """The VOC colour map: the bits of the id, three at a time, become the high bits of red, green and blue."""
+
+    def channel(index: int, bit: int) -> int:
+        return sum(((index >> (3 * place + bit)) & 1) << (7 - place) for place in range(3))
+
+    return tuple((channel(i, 0), channel(i, 1), channel(i, 2)) for i in range(num_classes))
+
+
+VOC = ClassSet(
+    (
+        "background",
+        "aeroplane",
+        "bicycle",
+        "bird",
+        "boat",
+        "bottle",
+        "bus",
+        "car",
+        "cat",
+        "chair",
+        "cow",
+        "diningtable",
+        "dog",
+        "horse",
+        "motorbike",
+        "person",
+        "pottedplant",
+        "sheep",
+        "sofa",
+        "train",
+        "tvmonitor",
+    ),
+    distinct_palette(21),
+)
+
+# name, labelId (cityscapesScripts), colour; the position is the trainId. Every other id from 0 to 33 is void.
+_CITYSCAPES: tuple[tuple[str, int, Color], ...] = (
+    ("road", 7, (128, 64, 128)),
+    ("sidewalk", 8, (244, 35, 232)),
+    ("building", 11, (70, 70, 70)),
+    ("wall", 12, (102, 102, 156)),
+    ("fence", 13, (190, 153, 153)),
+    ("pole", 17, (153, 153, 153)),
+    ("traffic light", 19, (250, 170, 30)),
+    ("traffic sign", 20, (220, 220, 0)),
+    ("vegetation", 21, (107, 142, 35)),
+    ("terrain", 22, (152, 251, 152)),
+    ("sky", 23, (70, 130, 180)),
+    ("person", 24, (220, 20, 60)),
+    ("rider", 25, (255, 0, 0)),
+    ("car", 26, (0, 0, 142)),
+    ("truck", 27, (0, 0, 70)),
+    ("bus", 28, (0, 60, 100)),
+    ("train", 31, (0, 80, 100)),
+    ("motorcycle", 32, (0, 0, 230)),
+    ("bicycle", 33, (119, 11, 32)),
+)
+CITYSCAPES = ClassSet(tuple(row[0] for row in _CITYSCAPES), tuple(row[2] for row in _CITYSCAPES))
+CITYSCAPES_LABEL_IDS = tuple(row[1] for row in _CITYSCAPES)  # labelId of each trainId
+
+# The authors' order and colours, the same for both sets (fyu/dilation, datasets/*.json).
+_AUTHORS: dict[str, Color] = {
+    "Building": (128, 0, 0),
+    "Tree": (128, 128, 0),
+    "Sky": (128, 128, 128),
+    "Car": (64, 0, 128),
+    "Sign": (192, 128, 128),
+    "Road": (128, 64, 128),
+    "Pedestrian": (64, 64, 0),
+    "Fence": (64, 64, 128),
+    "Pole": (192, 192, 128),
+    "Sidewalk": (0, 0, 192),
+    "Bicyclist": (0, 128, 192),
+}
+CAMVID = KITTI = ClassSet(tuple(_AUTHORS), tuple(_AUTHORS.values()))
+
+
+def id_table(class_ids: Sequence[int], void_ids: Iterable[int]) -> Labels:
+    """256 entries, raw id -> train id, VOID or NOT_ALLOWED. `class_ids[k]` is the raw id of train id k."""
+    table = np.full(256, NOT_ALLOWED, dtype=np.uint8)
+    table[list(void_ids)] = VOID
+    table[list(class_ids)] = np.arange(len(class_ids), dtype=np.uint8)
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class IdDecoder:
+    """Raw ids to train ids. `cure` ends every error message: what a user of this data set can do about it.
+
+    With `refuse_masks`, a label of nothing but 0 and 255 is an error as well: it is most likely a mask whose object
+    would be ignored without a word.
+    """
+
+    table: Labels
+    cure: str
+    refuse_masks: bool = False
+
+    def __call__(self, raw_HW: RawIds, path: Path) -> Labels:
+        """Train ids or VOID. Raises ValueError for an id that the table does not allow."""
+        if raw_HW.dtype == np.uint8:
+            label_HW = np.take(self.table, raw_HW)
+        else:
+            label_HW = np.where(raw_HW < 256, np.take(self.table, raw_HW, mode="clip"), np.uint8(NOT_ALLOWED))
+        wrong_HW = label_HW == NOT_ALLOWED
+        if wrong_HW.any():
+            raise self._not_allowed(raw_HW, wrong_HW, path)
+        if self.refuse_masks and _is_mask(raw_HW):
+            raise ValueError(f"{path}: a 0/255 mask, and 255 means ignore here; {self.cure}")
+        return label_HW
+
+    def _not_allowed(self, raw_HW: RawIds, wrong_HW: NDArray[np.bool], path: Path) -> ValueError:
+        row, column = np.argwhere(wrong_HW)[0]
+        ids, counts = np.unique(raw_HW[wrong_HW], return_counts=True)
+        found = ", ".join(f"{i} ({count} px)" for i, count in zip(ids[:8], counts[:8], strict=True))
+        classes, void = (np.flatnonzero(chosen).tolist() for chosen in (self.table < NOT_ALLOWED, self.table == VOID))
+        return ValueError(
+            f"{path}: label id {raw_HW[row, column]} at row {row}, column {column} is not an id of this data set; the "
+            f"file holds {found}{' and more' if len(ids) > 8 else ''}; allowed are {ranges(classes)} for classes and "
+            f"{ranges(void) or 'none'} for void; "
+            + ("it looks like a 0/255 mask, and by custom 255 means ignore; " if _is_mask(raw_HW) else "")
+            + self.cure
+        )
+
+
+def _is_mask(raw_HW: RawIds) -> bool:
+    return bool((raw_HW == 255).any() and ((raw_HW == 0) | (raw_HW == 255)).all())
+
+
+class ColorDecoder:
+    """Colours to train ids, exactly. Several colours may mean one class, or VOID."""
+
+    def __init__(self, meanings: Mapping[Color, int], cure: str) -> None:
+        codes = np.array(list(meanings), dtype=np.uint8) @ CODE_OF_RGB
+        order = np.argsort(codes)
+        self.codes = codes[order]
+        self.train_ids = np.array(list(meanings.values()), dtype=np.uint8)[order]
+        self.cure = cure
+
+    def __call__(self, raw_HW3: NDArray[np.uint8], path: Path) -> Labels:
+        """Train ids or VOID. Raises ValueError for a colour without a meaning."""
+        code_HW = raw_HW3 @ CODE_OF_RGB
+        position_HW = np.searchsorted(self.codes[:-1], code_HW)  # without the last: always a valid position
+        unknown_HW = self.codes[position_HW] != code_HW
+        if unknown_HW.any():
+            row, column = np.argwhere(unknown_HW)[0]
+            raise ValueError(
+                f"{path}: colour {raw_HW3[row, column].tolist()} at row {row}, column {column} is not one of the "
+                f"{len(self.codes)} colours of this data set; {unknown_HW.sum()} pixels hold such colours; {self.cure}"
+            )
+        return self.train_ids[position_HW]
+
+
+def ranges(ids: Sequence[int]) -> str:
+    """Ascending ids in few words: [0, 1, 2, 5] -> "0-2, 5"."""
+    starts = [i for i in ids if i - 1 not in ids]
+    ends = [i for i in ids if i + 1 not in ids]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))

@@ -1,0 +1,199 @@
+"""Batches of bytes, in an order that is a pure function of the seed, read by processes that never outlive their use."""
+
+import atexit
+import multiprocessing
+import signal
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from data.dataset import ImageSet
+from data.transforms import TrainTransform
+
+TIMEOUT_S = 300  # longest wait for a batch before its worker counts as hung
+NOTHING = -1
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+Key = tuple[int, int]  # epoch, index
+
+
+class Batch(NamedTuple):
+    """Images and labels as uint8; an image is its label's region with the margin around it."""
+
+    images_B3HW: Tensor
+    labels_BHW: Tensor
+    names: list[str]
+
+
+def train_batches(
+    images: ImageSet, transform: TrainTransform, *, micro_batch: int, first: int, last: int, seed: int, workers: int
+) -> Generator[Batch]:
+    """Micro-batches number `first` up to but not including `last` of the endless shuffled stream.
+
+    Close the iterator to stop early. Raises ValueError if a sample cannot be read and RuntimeError if a worker
+    process dies or hangs.
+    """
+    keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed)
+    yield from _read(_Reader(images, transform, seed, workers), keys, workers)
+
+
+def validation_batches(images: ImageSet, *, batch: int, workers: int) -> Iterator[Batch]:
+    """Every sample once, in order and whole, without margin; neighbours of one size share a batch of up to `batch`.
+
+    Raises as `train_batches` does.
+    """
+    keys = ([(0, index)] for index in range(len(images)))
+    group: list[Batch] = []
+    for sample in _read(_Reader(images, None, 0, workers), keys, workers):
+        if group and (len(group) == batch or sample.labels_BHW.shape != group[0].labels_BHW.shape):
+            yield _join(group)
+            group = []
+        group.append(sample)
+    if group:
+        yield _join(group)
+
+
+def shuffled_keys(length: int, *, micro_batch: int, first: int, last: int, seed: int) -> Iterator[list[Key]]:
+    """Keys of the micro-batches `first` to `last` - 1. Sample p is number p % length of epoch p // length.
+
+    Every epoch is a permutation of its own, and a micro-batch may lie across the border of two.
+    """
+    assert length > 0, "an empty set has no batches"
+    epoch, order = -1, np.empty(0, np.int64)
+    for number in range(first, last):
+        keys: list[Key] = []
+        for position in range(number * micro_batch, (number + 1) * micro_batch):
+            if position // length != epoch:
+                epoch = position // length
+                order = np.random.default_rng(np.random.SeedSequence((seed, epoch))).permutation(length)
+            keys.append((epoch, int(order[position % length])))
+        yield keys
+
+
+class _Reader(Dataset[Batch | ValueError]):
+    """Reads a whole batch at a time; notes for each worker which sample it is at, in memory shared with the parent."""
+
+    def __init__(self, images: ImageSet, transform: TrainTransform | None, seed: int, workers: int) -> None:
+        self.images = images
+        self.transform = transform
+        self.seed = seed
+        self._reading = multiprocessing.RawArray("q", [NOTHING] * max(workers, 1))
+
+    def __getitem__(self, keys: list[Key]) -> Batch | ValueError:
+        """The error is a value because torch would re-raise it with the worker's traceback as its message."""
+        worker = get_worker_info()
+        slot = worker.id if worker else 0
+        pairs = []
+        for epoch, index in keys:
+            self._reading[slot] = index
+            try:
+                image_HW3, label_HW = self.images.read(index)
+                if self.transform:
+                    image_HW3, label_HW = self.transform(image_HW3, label_HW, (self.seed, epoch, index))
+            except ValueError as error:
+                return error
+            except Exception as error:
+                error.add_note(f"while reading sample {self.images.name(index)}")
+                raise
+            pairs.append((image_HW3, label_HW))
+        self._reading[slot] = NOTHING
+        height, width = pairs[0][0].shape[:2]
+        images_B3HW = np.empty((len(pairs), 3, height, width), np.uint8)
+        for slice_3HW, (image_HW3, _) in zip(images_B3HW, pairs, strict=True):
+            slice_3HW[:] = image_HW3.transpose(2, 0, 1)
+        labels_BHW = np.stack([label_HW for _, label_HW in pairs])
+        return Batch(
+            torch.from_numpy(images_B3HW), torch.from_numpy(labels_BHW), [self.images.name(index) for _, index in keys]
+        )
+
+    def names_in_work(self) -> list[str]:
+        return [self.images.name(index) for index in self._reading if index != NOTHING]
+
+
+def _read(reader: _Reader, keys: Iterable[list[Key]], workers: int) -> Iterator[Batch]:
+    loader = DataLoader(
+        reader,
+        batch_size=None,  # a "sample" is a batch: the reader does the collation
+        sampler=keys,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_start_worker,
+        timeout=TIMEOUT_S if workers else 0,
+        generator=torch.Generator(),  # otherwise each loader would draw from the global one and change the training
+        # Fork starts in milliseconds where the others import torch anew; a worker uses no thread pool of the parent.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+    )
+    with _running(loader) as batches:
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if not workers:
+                    raise
+                names = ", ".join(reader.names_in_work()) or "nothing"
+                raise RuntimeError(
+                    f"{error}. The workers were reading: {names}. runtime.workers=0 reads without worker processes."
+                ) from error
+            if isinstance(batch, ValueError):
+                raise batch
+            yield batch
+
+
+@contextmanager
+def _running(loader: DataLoader[Batch | ValueError]) -> Iterator[Iterator[Batch | ValueError]]:
+    """The loader's iterator. Its workers are gone at the end of the block, or of the program where that comes first.
+
+    A signal to the whole group is the parent's to answer, which saves before it stops: the workers inherit a mask that
+    blocks it. Neither torch nor multiprocessing would then get rid of a worker that hangs, so `stop` does.
+    """
+    others = set(multiprocessing.active_children())
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        batches = iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    workers = set(multiprocessing.active_children()) - others
+
+    def stop() -> None:
+        if workers:
+            batches._shutdown_workers()  # type: ignore[attr-defined]
+        for worker in workers:
+            if worker.is_alive():
+                worker.kill()
+            worker.join()
+
+    atexit.register(stop)
+    try:
+        yield batches
+    finally:
+        atexit.unregister(stop)
+        stop()
+
+
+def _start_worker(worker_id: int) -> None:
+    """One thread: the cores are taken, and the parent's thread pools did not survive the fork."""
+    cv2.setNumThreads(0)  # 1 would wait for ever for threads that only the parent has
+    torch.set_num_threads(1)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _join(group: list[Batch]) -> Batch:
+    if len(group) == 1:
+        return group[0]
+    return Batch(
+        torch.cat([sample.images_B3HW for sample in group]),
+        torch.cat([sample.labels_BHW for sample in group]),
+        [name for sample in group for name in sample.names],
+    )

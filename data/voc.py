@@ -1,0 +1,115 @@
+"""Pascal VOC 2012 and its augmented training split: VOC train and the Semantic Boundaries Dataset without VOC val."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.dataset import DamagedFileError, FileSet, Pair, read_label
+from data.folder import missing, read_names, require_files
+from data.labels import VOC, VOID, IdDecoder, Labels, id_table
+
+SPLITS = ("train", "trainval", "val", "train_aug")
+LISTS = Path("ImageSets", "Segmentation")
+CURE = (
+    "data.root must hold VOCdevkit/VOC2012 (or be VOC2012 itself), with JPEGImages, SegmentationClass and "
+    "ImageSets/Segmentation; correct it, or set data.download=true to fetch VOC 2012 into it (2 GB)"
+)
+SBD_CURE = (
+    "data.sbd_root must hold benchmark_RELEASE/dataset (or be that folder), with img, cls, train.txt and val.txt; "
+    "correct it, or set data.download=true to fetch the Semantic Boundaries Dataset into it (1.4 GB)"
+)
+
+
+def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> FileSet:
+    """Raises ValueError for a missing data set, unless `download` fetches it, and for missing files."""
+    if split not in SPLITS:
+        raise ValueError(
+            f"split {split}: VOC 2012 has {', '.join(SPLITS)}; correct data.train_split, data.val_split or split="
+        )
+    voc = _located(_voc_folder, root, partial(_download_voc, root) if download else None)
+    if voc is None:
+        raise missing(root / "VOCdevkit" / "VOC2012" / LISTS, CURE)
+    pairs = _voc_pairs(voc, "train" if split == "train_aug" else split)
+    if split == "train_aug":
+        exclude = {pair.name for pair in pairs}.union(read_names(voc / LISTS / "val.txt"))
+        pairs += _sbd_pairs(sbd_root, download, exclude)
+    decoder = IdDecoder(id_table(range(VOC.num_classes), [VOID]), "use the SegmentationClass files as VOC ships them")
+    return FileSet("VOC 2012", split, pairs, VOC, partial(_read_voc_label, decoder=decoder))
+
+
+def _voc_pairs(voc: Path, split: str) -> list[Pair]:
+    source = voc / LISTS / f"{split}.txt"
+    images, labels = voc / "JPEGImages", voc / "SegmentationClass"
+    found = [Pair(name, images / f"{name}.jpg", labels / f"{name}.png") for name in read_names(source)]
+    return require_files(found, source)
+
+
+def _sbd_pairs(sbd_root: Path | None, download: bool, exclude: set[str]) -> list[Pair]:
+    """All of SBD but the excluded names: VOC's own label wins, and VOC val is never trained on."""
+    if sbd_root is None:
+        raise ValueError(f"data.sbd_root is not set, and split train_aug needs it: {SBD_CURE}")
+    sbd = _located(_sbd_folder, sbd_root, partial(_download_sbd, sbd_root) if download else None)
+    if sbd is None:
+        raise missing(sbd_root / "benchmark_RELEASE" / "dataset" / "cls", SBD_CURE)
+    lists = (sbd / "train.txt", sbd / "val.txt")
+    names = sorted({name for source in lists for name in read_names(source)} - exclude)
+    found = [Pair(name, sbd / "img" / f"{name}.jpg", sbd / "cls" / f"{name}.mat") for name in names]
+    return require_files(found, sbd / "train.txt and val.txt")
+
+
+def _located(find: Callable[[Path], Path | None], root: Path, fetch: Callable[[], object] | None) -> Path | None:
+    """What `find` finds in the root, after fetching it if it is not there."""
+    found = find(root)
+    if found is None and fetch is not None:
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            fetch()
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"data.download=true: fetching into {root} failed ({error}); network and disk space are required; "
+                "try again, or fetch the data set by hand and set data.download=false"
+            ) from error
+        found = find(root)
+    return found
+
+
+def _voc_folder(root: Path) -> Path | None:
+    candidates = (root / "VOCdevkit" / "VOC2012", root / "VOC2012", root)
+    return next((folder for folder in candidates if (folder / LISTS).is_dir()), None)
+
+
+def _sbd_folder(root: Path) -> Path | None:
+    candidates = (root / "benchmark_RELEASE" / "dataset", root / "dataset", root)
+    return next((folder for folder in candidates if (folder / "cls").is_dir()), None)
+
+
+def _download_voc(root: Path) -> None:
+    from torchvision.datasets import VOCSegmentation  # slow to import, and needed here alone
+
+    VOCSegmentation(root, year="2012", image_set="train", download=True)
+
+
+def _download_sbd(root: Path) -> None:
+    from torchvision.datasets import SBDataset
+
+    SBDataset(root, image_set="train", mode="segmentation", download=True)
+
+
+def _read_voc_label(path: Path, decoder: IdDecoder) -> Labels:
+    return decoder(_read_sbd(path), path) if path.suffix == ".mat" else read_label(path, decoder)
+
+
+def _read_sbd(path: Path) -> Labels:
+    """The class ids of an SBD label, a MATLAB file (SBD marks no void border)."""
+    from scipy.io import loadmat  # for this one file kind
+
+    try:
+        segmentation: Labels = loadmat(path)["GTcls"][0]["Segmentation"][0]
+        if segmentation.dtype != np.uint8 or segmentation.ndim != 2:
+            raise TypeError(f"{segmentation.ndim} axes of {segmentation.dtype} where 2 of uint8 are required")
+        return segmentation
+    except Exception as error:  # scipy raises almost anything for a file that is not MATLAB's
+        cure = "replace the file, or take the sample out of the split"
+        raise DamagedFileError(f"{path}: not a label of SBD ({type(error).__name__}: {error}); {cure}") from error
