@@ -1,0 +1,56 @@
+"""What a stack of layers sees and how large its output is: integers only, no torch.
+
+Sizes are pixels of the image or cells of the map (one cell is
+`stride` pixels).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution or pooling, the same along both axes. `padding` counts zeros added at each side."""
+
+    name: str
+    kernel: int
+    dilation: int = 1
+    stride: int = 1
+    padding: int = 0
+
+    @property
+    def extent(self) -> int:
+        """Pixels of its input from the first to the last tap."""
+        return self.dilation * (self.kernel - 1) + 1
+
+
+def stride(layers: Sequence[Layer]) -> int:
+    product = 1
+    for layer in layers:
+        product *= layer.stride
+    return product
+
+
+def receptive_field(layers: Sequence[Layer]) -> int:
+    """Side of the input square that one output value depends on, borders aside."""
+    field = 1
+    for layer in reversed(layers):
+        field = layer.stride * field + (layer.extent - layer.stride)
+    return field
+
+
+def out_size(layers: Sequence[Layer], size: int) -> int:
+    """Output length for an input of `size`. Strided layers round up, as Caffe pools; 0 if the input is too short."""
+    for layer in layers:
+        size += 2 * layer.padding
+        if size < layer.extent:
+            return 0
+        size = -(-(size - layer.extent) // layer.stride) + 1
+    return size
+
+
+def margin(layers: Sequence[Layer]) -> int:
+    """Pixels that the unpadded stack eats at each side, so that crop + 2 * margin gives ceil(crop / stride) cells."""
+    shrink = receptive_field(layers) - stride(layers)
+    assert shrink % 2 == 0, f"asymmetric stack: it eats {shrink} px in all"
+    return shrink // 2 if all(layer.padding == 0 for layer in layers) else 0
