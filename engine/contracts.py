@@ -1,0 +1,53 @@
+"""What the engine needs to know of a network and of a batch, and no more."""
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+class Batch(Protocol):
+    """Bytes: uint8 images (B, 3, H, W) and uint8 labels (B, H', W'); 255 is void."""
+
+    @property
+    def images_B3HW(self) -> Tensor: ...
+    @property
+    def labels_BHW(self) -> Tensor: ...
+    @property
+    def names(self) -> list[str]: ...
+
+
+class DenseModel(Protocol):
+    """A module from images with a margin to class maps at a stride; its context module may still be missing."""
+
+    stride: int
+    margin_px: int
+    node_offset_px: float
+    num_classes: int
+    context: nn.Module | None
+
+    def insert_context(self, context: Any) -> None: ...
+    def freeze(self, *, frontend: bool, blocks: int) -> None: ...
+    def frontend_maps(self, images_B3HW: Tensor, /) -> Tensor: ...
+    def __call__(self, images_B3HW: Tensor, /) -> Tensor: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def eval(self) -> Any: ...
+    def named_parameters(self) -> Any: ...
+    def parameters(self) -> Any: ...
+    def state_dict(self) -> dict[str, Tensor]: ...
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> Any: ...
+
+
+class Picture(NamedTuple):
+    """One validation image as people look at it: uint8 arrays, RGB (H, W, 3) and ids (H, W)."""
+
+    name: str
+    image_HW3: NDArray[np.uint8]
+    truth_HW: NDArray[np.uint8]
+    predicted_HW: NDArray[np.uint8]
+
+
+ValidationBatches = Callable[[], Iterable[Batch]]
+TrainBatches = Callable[[int, int], Generator[Batch]]  # micro-batches from the first number up to the last

@@ -1,0 +1,40 @@
+"""Between pixels and cells: cell i of a map stands for pixel `stride * i + node_offset_px`.
+
+The authors train cell i on the label at pixel 8i and zoom with cells at 8i; the centre of its receptive field is
+8i+3.5. Mixing the two shifts the answer by 3.5 px, so both directions read the same number.
+"""
+
+import torch
+from torch import Tensor
+
+
+def interpolation_matrix(num_pixels: int, num_cells: int, stride: int, node_offset_px: float) -> Tensor:
+    """Linear interpolation of cells at pixels as a matrix (num_pixels, num_cells).
+
+    Before the first cell and past the last one the nearest cell is repeated. Paper's code reads past the end there.
+    """
+    position = ((torch.arange(num_pixels) - node_offset_px) / stride).clamp(0, num_cells - 1)
+    lower = position.floor().long()
+    upper = (lower + 1).clamp(max=num_cells - 1)
+    fraction = position - lower
+    matrix = torch.zeros(num_pixels, num_cells)
+    rows = torch.arange(num_pixels)
+    matrix[rows, lower] += 1 - fraction
+    matrix[rows, upper] += fraction
+    return matrix
+
+
+def upsample(maps_BKhw: Tensor, size: tuple[int, int], stride: int, node_offset_px: float) -> Tensor:
+    """Maps at cells to maps at the pixels of an image of `size` (height, width), bilinear, in float32."""
+    maps = maps_BKhw.float()
+    vertical_Hh = interpolation_matrix(size[0], maps.shape[-2], stride, node_offset_px).to(maps.device)
+    horizontal_Ww = interpolation_matrix(size[1], maps.shape[-1], stride, node_offset_px).to(maps.device)
+    with torch.autocast(maps.device.type, enabled=False):
+        return torch.matmul(torch.matmul(vertical_Hh, maps), horizontal_Ww.T)
+
+
+def sample_labels(labels_BHW: Tensor, stride: int, node_offset_px: float) -> Tensor:
+    """The label under every cell, (B, h, w). The node must lie on a pixel."""
+    offset = int(node_offset_px)
+    assert offset == node_offset_px, f"no label lies at pixel {node_offset_px}: take the loss at the pixels"
+    return labels_BHW[:, offset::stride, offset::stride]

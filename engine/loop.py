@@ -1,0 +1,124 @@
+"""One stage: the loop over steps, in causal order on one screen."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from configs.schema import StageConfig
+from engine.contracts import Batch, DenseModel, TrainBatches
+from engine.losses import CrossEntropy
+from engine.optim import set_lr
+from engine.progress import Progress
+from engine.report import Reporter
+from engine.runtime import Runtime, StopRequest
+from engine.schedule import lr_factor
+
+DIVERGED_FACTOR = 4.0  # of ln(C): a running loss above this never comes back
+RUNNING_STEPS = 20.0  # over about how many steps that loss is averaged
+
+Action = Callable[[], None]
+
+
+class DivergedError(Exception):
+    """The loss or its gradient left the numbers, or the loss stays far above guessing."""
+
+    exit_code = 1
+
+
+@dataclass
+class LossWatch:
+    """Compares the loss with ln(C), what guessing costs."""
+
+    num_classes: int
+    running: float | None = None
+
+    def check(self, loss: float, norm: float, progress: Progress, lr: float) -> None:
+        where = f"{progress.stage} step {progress.step + 1}, learning rate {lr:.2e}"
+        key = f"stage.{progress.stage}"
+        advice = (
+            f"lower {key}.lr, add {key}.schedule.warmup_steps, or set {key}.clip_norm; the last checkpoint is untouched"
+        )
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergedError(f"training diverged at {where}: loss {loss}, gradient norm {norm}: {advice}")
+        self.running = loss if self.running is None else self.running + (loss - self.running) / RUNNING_STEPS
+        limit = DIVERGED_FACTOR * math.log(self.num_classes)
+        if self.running > limit:
+            raise DivergedError(f"training diverged at {where}: the loss stays near {self.running:.1f}, guessing costs "
+                                f"{math.log(self.num_classes):.2f}: {advice}")  # fmt: skip
+
+
+@dataclass
+class StageLoop:
+    """Trains one stage from `progress.step` to its end. `validate` and `save` are what happens between steps."""
+
+    config: StageConfig
+    model: DenseModel
+    optimizer: Optimizer
+    loss: CrossEntropy
+    runtime: Runtime
+    report: Reporter
+    stop: StopRequest
+    log_steps: int
+    save_steps: int
+
+    def run(self, progress: Progress, batches: TrainBatches, validate: Action, save: Action) -> None:
+        """Raises Stopped between steps, DivergedError within one."""
+        passes = self.config.accumulation
+        watch = LossWatch(self.model.num_classes)
+        self.model.train()
+        with closing(batches(progress.step * passes, self.config.steps * passes)) as stream:
+            while True:
+                if self._due(progress.step, self.config.validate_steps) and progress.validated_step < progress.step:
+                    validate()
+                    save()
+                    self.model.train()
+                elif self._due(progress.step, self.save_steps):
+                    save()
+                if progress.step >= self.config.steps:
+                    return
+                self.stop.check()
+                self._step(progress, [next(stream) for _ in range(passes)], watch)
+
+    def _step(self, progress: Progress, micro_batches: list[Batch], watch: LossWatch) -> None:
+        """Learning rate, forward, loss, backward, step."""
+        config, began_s = self.config, time.perf_counter()
+        lr = config.lr * lr_factor(config.schedule, progress.step, config.steps)
+        set_lr(self.optimizer, lr)
+        loss, norm = self._gradient(micro_batches)
+        watch.check(loss, norm, progress, lr)
+        self.optimizer.step()
+        progress.step += 1
+        elapsed_s = time.perf_counter() - began_s
+        progress.seconds += elapsed_s
+        if progress.first_loss is None:
+            progress.first_loss = loss
+            self.report.first_loss(loss, self.model.num_classes)
+        log = self._due(progress.step, self.log_steps)
+        self.report.stepped(progress, loss=loss, lr=lr, norm=norm, images_per_s=config.batch / elapsed_s, log=log)
+
+    def _due(self, step: int, every: int) -> bool:
+        return step > 0 and (step % every == 0 or step == self.config.steps)
+
+    def _gradient(self, micro_batches: list[Batch]) -> tuple[float, float]:
+        """Loss and gradient norm over the valid pixels of all passes together: sum, count, divide once."""
+        device = self.runtime.device
+        targets = [self.loss.targets(batch.labels_BHW.to(device)) for batch in micro_batches]
+        weight = max(1.0, sum(self.loss.weight(target) for target in targets))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = 0.0
+        for batch, target in zip(micro_batches, targets, strict=True):
+            with self.runtime.autocast():
+                logits_BKhw = self.model(batch.images_B3HW.to(device))
+            part: Tensor = self.loss.total(logits_BKhw, target) / weight
+            part.backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
+            loss += float(part.detach())
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        largest = self.config.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
+        return loss, float(norm)

@@ -1,0 +1,60 @@
+"""Pictures of predictions and scores, as uint8 RGB arrays (H, W, 3)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from configs.schema import VOID
+from engine.contracts import Picture
+
+RIGHT_GRAY, WRONG_RED, VOID_WHITE = (225, 225, 225), (200, 30, 30), (255, 255, 255)
+GAP_PX = 4
+
+Rgb = NDArray[np.uint8]
+
+
+def colorize(labels_HW: NDArray[np.uint8], palette: Sequence[Sequence[int]]) -> Rgb:
+    """Class ids to the palette's colours; void is white."""
+    table = np.full((256, 3), VOID_WHITE, dtype=np.uint8)
+    table[: len(palette)] = np.asarray(palette, dtype=np.uint8)
+    return table[labels_HW]
+
+
+def panel(picture: Picture, palette: Sequence[Sequence[int]]) -> Rgb:
+    """Input | truth | prediction | errors, side by side. Errors: gray is right, red is wrong, white is void."""
+    errors = np.where((picture.predicted_HW == picture.truth_HW)[..., None], RIGHT_GRAY, WRONG_RED).astype(np.uint8)
+    errors[picture.truth_HW == VOID] = VOID_WHITE
+    gap = np.full((errors.shape[0], GAP_PX, 3), 255, dtype=np.uint8)
+    truth, predicted = colorize(picture.truth_HW, palette), colorize(picture.predicted_HW, palette)
+    return np.concatenate([picture.image_HW3, gap, truth, gap, predicted, gap, errors], axis=1)
+
+
+def confusion_figure(confusion_KK: Sequence[Sequence[int]], class_names: Sequence[str]) -> Rgb:
+    """The confusion matrix with each row (truth) as per cent of that class's pixels."""
+    counts = np.asarray(confusion_KK, dtype=np.float64)
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(100 * counts, rows, out=np.zeros_like(counts), where=rows > 0)
+    side = 2.5 + 0.5 * len(class_names)
+    figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(len(class_names)), class_names, rotation=90)
+    axes.set_yticks(range(len(class_names)), class_names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("truth (rows: % of its pixels)")
+    for row, column in zip(*np.nonzero(shares >= 0.5), strict=True):
+        share = shares[row, column]
+        axes.text(column, row, f"{share:.0f}", ha="center", va="center", color="white" if share > 60 else "black")
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib has no annotation here
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return pixels[..., :3].copy()
+
+
+def write_png(path: Path, pixels: Rgb) -> None:
+    Image.fromarray(pixels).save(path)

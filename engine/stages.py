@@ -1,0 +1,163 @@
+"""The paper's stages in order: front end, context, joint. Each starts from the weights of the one before."""
+
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from configs.schema import RunConfig, StageConfig, ValidationConfig
+from engine import checkpoint
+from engine.contracts import DenseModel, TrainBatches, ValidationBatches
+from engine.evaluate import certify_identity, evaluate
+from engine.folder import RunFolder
+from engine.loop import StageLoop
+from engine.losses import CrossEntropy
+from engine.optim import build_optimizer
+from engine.progress import Progress, StageResult
+from engine.report import Reporter
+from engine.runtime import Runtime, Stopped, StopRequest
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is made of, by value. `header` is what every checkpoint says of itself (config, classes, versions)."""
+
+    stages: list[str]
+    settings: Mapping[str, StageConfig]
+    validation: ValidationConfig
+    run: RunConfig
+    seed: int
+    make_context: Callable[[int], nn.Module]  # of a seed
+    train_batches: Callable[[StageConfig, int], TrainBatches]  # of a stage's settings and its seed
+    validation_batches: ValidationBatches
+    header: dict[str, Any]
+
+
+def stage_seed(seed: int, stage: str) -> int:
+    """A stage draws the same numbers whether it runs alone or after others."""
+    return zlib.crc32(f"{seed}/{stage}".encode())
+
+
+@dataclass
+class StageRunner:
+    """Runs the stages of a plan that are still to do, and keeps the run's folder up to date."""
+
+    plan: Plan
+    model: DenseModel
+    progress: Progress
+    folder: RunFolder
+    runtime: Runtime
+    report: Reporter
+    stop: StopRequest
+
+    def run(self, resumed: dict[str, Any] | None) -> None:
+        """Train what is left; `resumed` is the checkpoint that this sitting goes on from. Raises Stopped."""
+        self._check_class_weights()
+        todo = self.plan.stages[self.plan.stages.index(self.progress.stage) :]
+        for stage in todo:
+            going_on = resumed is not None and stage == resumed["progress"]["stage"]
+            if not going_on:
+                self._enter(stage)
+            self._train(stage, resumed if going_on else None)
+        self.progress.finished = True
+
+    def _check_class_weights(self) -> None:
+        for stage in self.plan.stages:
+            given = len(self.plan.settings[stage].loss.class_weights)
+            if given not in (0, self.model.num_classes):
+                raise ValueError(
+                    f"stage.{stage}.loss.class_weights has {given} values, the data {self.model.num_classes} classes; "
+                    "give one for each class, or [] for none"
+                )
+
+    def _enter(self, stage: str) -> None:
+        """Hand on the best weights of the stage before, insert the context module where it is still missing."""
+        before = self.progress.stage
+        if stage != before:
+            self.model.load_state_dict(checkpoint.load(self.folder.stage_file(before))["model"])
+        seed = stage_seed(self.plan.seed, stage)
+        torch.manual_seed(seed)
+        if stage != "frontend" and self.model.context is None:
+            self.model.insert_context(self.plan.make_context(seed))
+            identity = certify_identity(self.model, self.plan.validation_batches, self.runtime, self.stop.check)
+            self.progress.identity = identity
+            self.report.identity(identity)
+        self.progress.enter(stage)
+
+    def _train(self, stage: str, resumed: dict[str, Any] | None) -> None:
+        config = self.plan.settings[stage]
+        self.model.freeze(frontend=stage == "context", blocks=config.frozen_blocks)
+        optimizer = build_optimizer(config.optimizer, self.model.named_parameters())
+        if resumed is not None:
+            optimizer.load_state_dict(resumed["optimizer"])
+            torch.set_rng_state(resumed["rng"]["torch"])
+            if self.runtime.device.type == "cuda":
+                torch.cuda.set_rng_state(resumed["rng"]["cuda"])
+        loop = StageLoop(
+            config=config,
+            model=self.model,
+            optimizer=optimizer,
+            loss=CrossEntropy(config.loss, self.model.stride, self.model.node_offset_px),
+            runtime=self.runtime,
+            report=self.report,
+            stop=self.stop,
+            log_steps=self.plan.run.log_steps,
+            save_steps=self.plan.run.save_steps,
+        )
+        num_trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        description = (
+            f"{config.steps} steps of {config.batch} images, {config.optimizer.name.name} at {config.lr:g}, "
+            f"{num_trained:,} parameters learn"
+        )
+        self.report.stage_begins(self.progress, config.steps, description)
+        batches = self.plan.train_batches(config, stage_seed(self.plan.seed, stage))
+        try:
+            loop.run(self.progress, batches, self._validate, lambda: self._save(optimizer))
+        except Stopped:
+            self._save(optimizer)
+            raise
+        finally:
+            self.report.stage_ends()
+        self.report.stage_result(stage, self.progress.results[stage])
+
+    def _validate(self) -> None:
+        """Score the weights as they are; the best of a stage go to its file, the best of the run to best.pt."""
+        progress, began_s = self.progress, time.perf_counter()
+        evaluation = evaluate(
+            self.model,
+            self.plan.validation_batches,
+            self.plan.validation,
+            self.runtime,
+            num_pictures=self.plan.run.num_pictures,
+            check=self.stop.check,
+        )
+        progress.seconds += time.perf_counter() - began_s
+        progress.validated_step = progress.step
+        known = progress.results.get(progress.stage)
+        is_best = known is None or evaluation.scores.mean_iou > known.mean_iou
+        is_best_of_run = evaluation.scores.mean_iou > progress.best_mean_iou
+        if is_best:
+            known = StageResult.from_scores(evaluation.scores, progress.step, progress.seconds)
+            progress.results[progress.stage] = known
+        assert known is not None
+        known.steps, known.seconds = progress.step, progress.seconds
+        self.report.validated(progress, evaluation, is_best)
+        if is_best:
+            checkpoint.save(self.folder.stage_file(progress.stage), self._content())
+        if is_best_of_run:
+            checkpoint.save(self.folder.best, self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return {**self.plan.header, "model": self.model.state_dict(), "progress": self.progress.to_plain()}
+
+    def _save(self, optimizer: Optimizer) -> None:
+        self.report.flush()
+        rng = {"torch": torch.get_rng_state()}
+        if self.runtime.device.type == "cuda":
+            rng["cuda"] = torch.cuda.get_rng_state()
+        self.folder.save_last({**self._content(), "optimizer": optimizer.state_dict(), "rng": rng})

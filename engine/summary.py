@@ -1,0 +1,84 @@
+"""What a run says of itself: in every checkpoint, in summary.json, and on its last page."""
+
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from engine.folder import RunFolder
+from engine.progress import Progress
+from engine.report import relative
+from engine.runtime import Runtime
+from engine.table import stage_table
+
+PACKAGES = ("torch", "torchvision", "hydra-core", "albumentations", "numpy", "opencv-python-headless")
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def header(
+    config: dict[str, Any], class_names: Sequence[str], palette: Sequence[Sequence[int]], runtime: Runtime
+) -> dict[str, Any]:
+    """Plain data that lets `eval.py` work from a checkpoint alone; the caller adds `data` and `geometry`."""
+    return {
+        "config": config,
+        "classes": {"names": list(class_names), "palette": [list(color) for color in palette]},
+        "runtime": {
+            "device": runtime.device.type,
+            "precision": runtime.precision.name,
+            "threads": runtime.threads,
+        },
+        "versions": versions(),
+    }
+
+
+def write_summary(folder: RunFolder, progress: Progress, head: dict[str, Any]) -> None:
+    """summary.json: fractions 0..1, seconds; paths relative to the working directory."""
+    folder.write_summary(
+        {
+            "stages": {name: asdict(result) for name, result in progress.results.items()},
+            "best_checkpoint": relative(folder.best),
+            "identity": asdict(progress.identity) if progress.identity else None,
+            "first_loss": progress.first_loss,
+            "classes": head["classes"]["names"],
+            "experiment": head["config"]["experiment"],
+            "seed": head["config"]["seed"],
+            "geometry": head["geometry"],
+            "runtime": head["runtime"],
+            "versions": head["versions"],
+        }
+    )
+
+
+def last_page(folder: RunFolder, progress: Progress, class_names: Sequence[str]) -> str:
+    """The table front end -> context -> joint, the best checkpoint, and what to type next."""
+    best = relative(folder.best)
+    minutes = sum(result.seconds for result in progress.results.values()) / 60
+    return (
+        f"\n{stage_table(class_names, progress.results)}\n\n"
+        f"{minutes:.1f} minutes in all; the best checkpoint is {best}\n"
+        f"evaluate:  {python()} eval.py checkpoint={shlex.quote(best)}\n"
+        f"resume:    {resume_command(folder)}"
+    )
+
+
+def resume_command(folder: RunFolder) -> str:
+    """This very command, in this folder, going on from its newest checkpoint."""
+    kept = [word for word in sys.argv[1:] if not word.startswith(("run.dir=", "resume="))]
+    words = [f"run.dir={relative(folder.path)}", "resume=auto"]
+    return " ".join([python(), "train.py", shlex.join([*kept, *words])])
+
+
+def python() -> str:
+    """The running interpreter as one would type it here."""
+    executable = Path(sys.executable)
+    try:
+        return str(executable.relative_to(Path.cwd()))
+    except ValueError:
+        return str(executable) if executable.parent.parent != Path(sys.base_prefix) else "python"

@@ -1,0 +1,84 @@
+"""What people read: tables, pictures, exit codes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from configs.schema import VOID, RuntimeConfig
+from engine import checkpoint
+from engine.contracts import Picture
+from engine.exits import guarded
+from engine.loop import DivergedError, LossWatch
+from engine.pictures import GAP_PX, RIGHT_GRAY, VOID_WHITE, WRONG_RED, confusion_figure, panel
+from engine.progress import Progress, StageResult
+from engine.runtime import choose_runtime
+from engine.table import stage_table
+
+
+def result(mean_iou: float, class_iou: list[float | None]) -> StageResult:
+    return StageResult(mean_iou, 0.9, 0.8, class_iou, best_step=1, steps=1, seconds=1.0)
+
+
+def test_table_shows_absent_classes_as_na_the_count_and_the_gain() -> None:
+    results = {"frontend": result(0.5, [0.5, None]), "context": result(0.625, [0.75, 0.5])}
+    lines = [line.split() for line in stage_table(["road", "tree"], results).splitlines()]
+    assert ["tree", "n/a", "50.0"] in lines
+    assert ["over", "classes", "1", "of", "2", "2", "of", "2"] in lines
+    assert ["context", "over", "frontend:", "+12.5", "points", "of", "mean", "IoU"] in lines
+
+
+def test_error_picture_marks_wrong_red_right_gray_and_void_white() -> None:
+    truth = np.array([[0, 1, VOID]], dtype=np.uint8)
+    predicted = np.array([[0, 0, 0]], dtype=np.uint8)
+    picture = Picture("a", np.zeros((1, 3, 3), dtype=np.uint8), truth, predicted)
+    pixels = panel(picture, [(1, 2, 3), (4, 5, 6)])
+    assert pixels.shape == (1, 4 * 3 + 3 * GAP_PX, 3)
+    assert [tuple(pixel) for pixel in pixels[0, -3:]] == [RIGHT_GRAY, WRONG_RED, VOID_WHITE]
+    assert tuple(pixels[0, 3 + GAP_PX]) == (1, 2, 3)
+
+
+def test_confusion_figure_draws_rows_without_truth() -> None:
+    pixels = confusion_figure([[3, 1], [0, 0]], ["road", "tree"])
+    assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.std() > 0
+
+
+def test_users_errors_are_one_message_and_faults_show_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def library_fault() -> int:
+        functional.conv2d(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 1), padding="nonsense")  # type: ignore[call-overload]
+        return 0
+
+    def our_message() -> int:
+        raise ValueError("data.root=/x: no such folder")
+
+    def damaged() -> int:
+        checkpoint.load(Path(__file__))
+        return 0
+
+    assert guarded(lambda: 0) == 0
+    assert guarded(our_message) == 2
+    assert capsys.readouterr().err == "error: data.root=/x: no such folder\n"
+    assert guarded(damaged) == 3
+    assert "Traceback" not in capsys.readouterr().err
+    assert guarded(library_fault) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_loss_far_above_guessing_and_one_that_is_no_number_stop_the_run() -> None:
+    progress = Progress("frontend", step=41)
+    watch = LossWatch(num_classes=11)
+    for _ in range(10):
+        watch.check(2.4, 1.0, progress, 1e-3)
+    with pytest.raises(DivergedError, match=r"frontend step 42, learning rate 1\.00e-03.*stage\.frontend\.lr"):
+        for _ in range(20):
+            watch.check(60.0, 1.0, progress, 1e-3)
+    for loss, norm in ((float("nan"), 1.0), (1.0, float("inf"))):
+        with pytest.raises(DivergedError):
+            LossWatch(num_classes=11).check(loss, norm, progress, 1e-3)
+
+
+def test_automatic_choices_are_resolved() -> None:
+    runtime = choose_runtime(RuntimeConfig(threads=1))
+    assert runtime.precision.name in ("float32", "bfloat16") and runtime.threads == torch.get_num_threads() == 1

@@ -1,0 +1,253 @@
+"""The stages on a network small enough to stop at every step: resuming is exact, order and hand-over are right."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from configs.schema import (
+    OptimizerConfig,
+    OptimizerName,
+    Precision,
+    RunConfig,
+    RuntimeConfig,
+    ScheduleConfig,
+    ScheduleName,
+    StageConfig,
+    ValidationConfig,
+)
+from engine import checkpoint
+from engine.folder import RunFolder
+from engine.loop import DivergedError, StageLoop
+from engine.losses import CrossEntropy
+from engine.optim import build_optimizer
+from engine.progress import Progress
+from engine.report import Reporter
+from engine.runtime import Stopped, StopRequest, choose_runtime
+from engine.stages import Plan, StageRunner
+
+CLASSES = ["left", "right", "none"]
+STAGES = ["frontend", "context", "joint"]
+STEPS = 4
+
+
+class Batch(NamedTuple):
+    images_B3HW: Tensor
+    labels_BHW: Tensor
+    names: list[str]
+
+
+class Tiny(nn.Module):
+    """A DenseModel with a dropout, so that the random state matters."""
+
+    stride, margin_px, node_offset_px, num_classes = 8, 0, 0.0, 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.frontend = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU(), nn.Dropout(0.3), nn.Conv2d(8, 3, 1))
+        self.context: nn.Module | None = None
+
+    def insert_context(self, context: nn.Module) -> None:
+        self.context = context
+
+    def freeze(self, *, frontend: bool, blocks: int) -> None:
+        self.frontend.requires_grad_(not frontend)
+
+    def frontend_maps(self, images_B3HW: Tensor) -> Tensor:
+        maps: Tensor = self.frontend(images_B3HW.float() / 255)
+        return maps
+
+    def forward(self, images_B3HW: Tensor) -> Tensor:
+        maps = self.frontend_maps(images_B3HW)
+        return maps if self.context is None else self.context(maps)
+
+
+def fresh_context(_: int) -> nn.Module:
+    context = nn.Conv2d(3, 3, 1, bias=False)
+    nn.init.eye_(context.weight[:, :, 0, 0])
+    return context
+
+
+def sample(number: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(number)
+    image = torch.randint(0, 256, (3, 16, 16), generator=generator, dtype=torch.uint8)
+    return image, (image[0] > 127).byte()
+
+
+def batch_of(numbers: Iterable[int]) -> Batch:
+    images, labels = zip(*map(sample, numbers), strict=True)
+    return Batch(torch.stack(images), torch.stack(labels), [str(number) for number in numbers])
+
+
+def setting(**changes: Any) -> StageConfig:
+    optimizer = OptimizerConfig(name=OptimizerName.adamw)
+    schedule = ScheduleConfig(name=ScheduleName.poly)
+    values = {"steps": STEPS, "lr": 1e-2, "batch": 4, "accumulation": 2, "validate_steps": 3, **changes}
+    return StageConfig(optimizer=optimizer, schedule=schedule, **values)
+
+
+class Sitting:
+    """One process' worth of a run in `path`, stopped when micro-batch number `stop_at` (over all stages) is read."""
+
+    def __init__(self, path: Path, stop_at: int | None = None, stages: list[str] = STAGES, **changes: Any) -> None:
+        self.folder = RunFolder(path)
+        self.folder.acquire()
+        self.stop = StopRequest()
+        self.read = 0
+        resumed = self.folder.load_newest(print)
+        model = Tiny()
+        if resumed and any(name.startswith("context") for name in resumed["model"]):
+            model.insert_context(fresh_context(0))
+        if resumed:
+            model.load_state_dict(resumed["model"])
+        progress = Progress.from_plain(resumed["progress"]) if resumed else Progress(STAGES[0])
+        self.report = Reporter(self.folder, CLASSES, [[0, 0, 0]] * 3, progress.global_step + 1)
+
+        def batches(_: StageConfig, seed: int) -> Any:
+            def stream(first: int, last: int) -> Iterator[Batch]:
+                for number in range(first, last):
+                    if self.read == stop_at:
+                        self.stop.wanted = True
+                    self.read += 1
+                    yield batch_of([seed + 2 * number, seed + 2 * number + 1])
+
+            return stream
+
+        plan = Plan(
+            stages=stages,
+            settings={stage: setting(**changes) for stage in stages},
+            validation=ValidationConfig(),
+            run=RunConfig(num_pictures=1, log_steps=1, save_steps=2),
+            seed=1,
+            make_context=fresh_context,
+            train_batches=batches,
+            validation_batches=lambda: [batch_of([10**6, 10**6 + 1])],
+            header={},
+        )
+        runtime = choose_runtime(RuntimeConfig(precision=Precision.float32, threads=1))
+        self.model, self.progress = model, progress
+        try:
+            StageRunner(plan, model, progress, self.folder, runtime, self.report, self.stop).run(resumed)
+        finally:
+            self.report.close()
+            self.folder.release()
+
+
+def assert_equal(one: Any, other: Any, where: str = "") -> None:
+    """Whole checkpoints at tolerance 0; wall-clock seconds aside."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            if key != "seconds":
+                assert_equal(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list):
+        assert len(one) == len(other), where
+        for index, (left, right) in enumerate(zip(one, other, strict=True)):
+            assert_equal(left, right, f"{where}[{index}]")
+    elif isinstance(one, Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return Sitting(tmp_path_factory.mktemp("runs") / "whole").folder
+
+
+@pytest.mark.parametrize("stop_at", range(2 * STEPS * len(STAGES)))
+def test_a_run_stopped_anywhere_ends_with_the_same_bits(stop_at: int, tmp_path: Path, uninterrupted: RunFolder) -> None:
+    with pytest.raises(Stopped):
+        Sitting(tmp_path, stop_at)
+    Sitting(tmp_path)
+    for name in ("last.pt", "best.pt", "frontend.pt", "context.pt", "joint.pt"):
+        assert_equal(checkpoint.load(tmp_path / name), checkpoint.load(uninterrupted.path / name), name)
+
+
+def test_three_sittings_in_a_chain_end_with_the_same_bits(tmp_path: Path, uninterrupted: RunFolder) -> None:
+    for stop_at in (5, 6, 3):
+        with pytest.raises(Stopped):
+            Sitting(tmp_path, stop_at)
+    Sitting(tmp_path)
+    assert_equal(checkpoint.load(tmp_path / "last.pt"), checkpoint.load(uninterrupted.last))
+
+
+def test_other_steps_give_other_bits(tmp_path: Path, uninterrupted: RunFolder) -> None:
+    Sitting(tmp_path, steps=STEPS + 1)
+    with pytest.raises(AssertionError):
+        assert_equal(checkpoint.load(tmp_path / "last.pt")["model"], checkpoint.load(uninterrupted.last)["model"])
+
+
+def test_validating_more_often_changes_no_training_bit(tmp_path: Path) -> None:
+    """Within a stage; the next one starts from the best weights that were seen."""
+    Sitting(tmp_path / "often", stages=["frontend"], validate_steps=1)
+    Sitting(tmp_path / "seldom", stages=["frontend"], validate_steps=STEPS)
+    often, seldom = (checkpoint.load(tmp_path / name / "last.pt") for name in ("often", "seldom"))
+    for part in ("model", "optimizer", "rng"):
+        assert_equal(often[part], seldom[part], part)
+
+
+def test_a_finished_run_takes_no_further_step(tmp_path: Path) -> None:
+    first = Sitting(tmp_path)
+    again = Sitting(tmp_path)
+    assert again.read == 0
+    assert_equal(again.progress.to_plain(), first.progress.to_plain())
+
+
+def test_stages_hand_on_their_best_weights_and_the_context_leaves_the_front_end_alone(uninterrupted: RunFolder) -> None:
+    frontend = checkpoint.load(uninterrupted.path / "frontend.pt")["model"]
+    context = checkpoint.load(uninterrupted.path / "context.pt")["model"]
+    joint = checkpoint.load(uninterrupted.path / "joint.pt")["model"]
+    assert all(torch.equal(context[name], tensor) for name, tensor in frontend.items())
+    assert not torch.equal(joint["frontend.0.weight"], context["frontend.0.weight"])
+    assert "context.weight" in context and "context.weight" not in frontend
+
+
+def test_best_is_the_best_of_all_stages(uninterrupted: RunFolder) -> None:
+    progress = checkpoint.load(uninterrupted.last)["progress"]
+    best = checkpoint.load(uninterrupted.best)["progress"]
+    results = {name: result["mean_iou"] for name, result in progress["results"].items()}
+    assert results[best["stage"]] == max(results.values())
+
+
+def test_an_identity_is_certified(uninterrupted: RunFolder) -> None:
+    identity = checkpoint.load(uninterrupted.last)["progress"]["identity"]
+    assert identity["agreement"] == 1 and identity["before"] == identity["after"]
+
+
+def test_accumulation_changes_no_gradient() -> None:
+    """Two passes of 2 images and one of 4 give the same weights up to rounding, void unevenly spread."""
+    whole = batch_of([1, 2, 3, 4])
+    whole.labels_BHW[0] = 255
+    halves = [Batch(whole.images_B3HW[i : i + 2], whole.labels_BHW[i : i + 2], []) for i in (0, 2)]
+    gradients = []
+    for batches in ([whole], halves):
+        model = Tiny().eval()
+        config = setting()
+        loop = StageLoop(
+            config=config,
+            model=model,
+            optimizer=build_optimizer(config.optimizer, model.named_parameters()),
+            loss=CrossEntropy(config.loss, 8, 0.0),
+            runtime=choose_runtime(RuntimeConfig(precision=Precision.float32, threads=1)),
+            report=None,  # type: ignore[arg-type]  # a gradient reports nothing
+            stop=StopRequest(),
+            log_steps=1,
+            save_steps=1,
+        )
+        loop._gradient(list(batches))
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_divergence_stops_the_run_with_advice_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        Sitting(tmp_path, stop_at=5)
+    with pytest.raises(DivergedError, match=r"frontend step \d+, learning rate .* lower stage\.frontend\.lr"):
+        Sitting(tmp_path, lr=10.0, steps=400, validate_steps=1000)
+    weights = checkpoint.load(tmp_path / "last.pt")["model"]
+    assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
