@@ -74,8 +74,9 @@ class Reporter:
 
     def first_loss(self, loss: float, num_classes: int) -> None:
         expected = math.log(num_classes)
-        self.say(f"first loss {loss:.3f}; guessing evenly among {num_classes} classes costs ln({num_classes}) = "
-                 f"{expected:.3f}")  # fmt: skip
+        self.say(
+            f"first loss {loss:.3f}; guessing evenly among {num_classes} classes costs ln({num_classes}) = {expected:.3f}"
+        )
 
     def validated(self, progress: Progress, evaluation: Evaluation, is_best: bool) -> None:
         scores, stage, step = evaluation.scores, progress.stage, progress.global_step
@@ -103,9 +104,10 @@ class Reporter:
             f"{100 * identity.after:.2f} % after, same answer at {100 * identity.agreement:.3f} % of the pixels"
         )
         if identity.agreement < 0.99:
-            self.say("warning: the fresh context module changes more than 1 % of the answers; it passes on positive "
-                     "logits only, so a front end that trained too little, or a large model.context.noise_std, "
-                     "shows here")  # fmt: skip
+            self.say(
+                "warning: the fresh context module changes more than 1 % of the answers; it passes on positive logits "
+                "only, so a front end that trained too little, or a large model.context.noise_std, shows here"
+            )
 
     def flush(self) -> None:
         self._board.flush()

@@ -45,8 +45,8 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
 def _multiplies_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is the faster arithmetic.
 
-    On CPUs the instruction alone does not tell: Intel's AVX512-BF16 reached 0.6 of the float32 rate, and only AMX is
-    fast there; AMD's reached 2.3 times it (docs/experiments.md, 2026-11-22).
+    On CPUs the instruction alone does not tell. On an Intel processor without AMX, AVX512-BF16 reached 0.6 of the
+    float32 rate (docs/experiments.md, 2026-11-22); AMD's cores with that instruction have twice the float32 rate.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
