@@ -1,0 +1,84 @@
+"""From the model's section of the config to a network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor
+
+from configs.schema import ModelConfig
+from models.context import Context
+from models.frontend import Frontend
+from models.pretrained import Report, load_into, read_pretrained
+from models.segmenter import Segmenter
+
+DEFAULT_MEAN_RGB = (122.679, 116.669, 104.007)  # ImageNet, as VGG's authors subtracted it
+DEFAULT_SCALE_RGB = (1.0, 1.0, 1.0)
+FRESH_SCALE_RGB = (1 / 58.0,) * 3  # about one standard deviation of natural images: for front ends without weights
+
+
+def build_segmenter(
+    config: ModelConfig, num_classes: int, data_mean_rgb: Sequence[float], seed: int
+) -> tuple[Segmenter, Report | None]:
+    """A segmenter without context module, and what became of every pretrained tensor.
+
+    Preprocessing belongs to the weights: without `mean_rgb` and `scale_rgb` of its own the model takes those of the
+    pretrained file, and without such a file the data's mean.
+    """
+    torch.manual_seed(seed)
+    frontend = Frontend(config.frontend, num_classes, config.padding)
+    report = None
+    mean_rgb: Sequence[float] = data_mean_rgb or DEFAULT_MEAN_RGB
+    scale_rgb: Sequence[float] = FRESH_SCALE_RGB
+    if config.pretrained is not None:
+        pretrained = read_pretrained(config.pretrained)
+        report = load_into(frontend, pretrained)
+        mean_rgb, scale_rgb = pretrained.mean_rgb, pretrained.scale_rgb
+    segmenter = Segmenter(
+        frontend.to(memory_format=torch.channels_last),
+        num_classes=num_classes,
+        mean_rgb=config.mean_rgb or mean_rgb,
+        scale_rgb=config.scale_rgb or scale_rgb,
+        node_offset_px=config.node_offset_px,
+    )
+    return segmenter, report
+
+
+def build_context(config: ModelConfig, num_classes: int, seed: int) -> Context:
+    """A fresh context module: the identity, its noise drawn from `seed` alone."""
+    return Context(config.context, num_classes, Generator().manual_seed(seed))
+
+
+def restore_segmenter(config: ModelConfig, num_classes: int, state: Mapping[str, Tensor]) -> Segmenter:
+    """The network that a checkpoint holds, context module included if it has one.
+
+    Raises ValueError with the first names and shapes that differ; nothing is loaded in part.
+    """
+    segmenter, _ = build_segmenter(replace(config, pretrained=None), num_classes, (), seed=0)
+    if any(name.startswith("context.") for name in state):
+        segmenter.insert_context(build_context(config, num_classes, seed=0))
+    expected = {name: tuple(tensor.shape) for name, tensor in segmenter.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    differing = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
+    if differing:
+        lines = [f"  {name}: {given.get(name, 'absent')} in the file, {expected.get(name, 'absent')} in the network"
+                 for name in differing[:5]]  # fmt: skip
+        raise ValueError(
+            f"the checkpoint holds another network than model.* describes: {len(differing)} tensors differ, first\n"
+            + "\n".join(lines)
+        )
+    segmenter.load_state_dict(state)
+    return segmenter
+
+
+def build_initial(
+    config: ModelConfig,
+    num_classes: int,
+    data_mean_rgb: Sequence[float],
+    seed: int,
+    checkpoint: Mapping[str, Tensor] | None,
+) -> tuple[Segmenter, Report | None]:
+    """What a run starts from: a checkpoint's weights if there is one, else pretrained or fresh ones."""
+    if checkpoint is not None:
+        return restore_segmenter(config, num_classes, checkpoint), None
+    return build_segmenter(config, num_classes, data_mean_rgb, seed)
