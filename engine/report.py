@@ -75,7 +75,8 @@ class Reporter:
     def first_loss(self, loss: float, num_classes: int) -> None:
         expected = math.log(num_classes)
         self.say(
-            f"first loss {loss:.3f}; guessing evenly among {num_classes} classes costs ln({num_classes}) = {expected:.3f}"
+            f"first loss {loss:.3f}; guessing evenly among {num_classes} classes costs "
+            f"ln({num_classes}) = {expected:.3f}"
         )
 
     def validated(self, progress: Progress, evaluation: Evaluation, is_best: bool) -> None:

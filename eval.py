@@ -1,0 +1,70 @@
+"""Score a checkpoint on a split of its data set.
+
+    python eval.py checkpoint=runs/NAME/best.pt                       the validation split, as in training
+    python eval.py checkpoint=FILE data.root=DIR split=test           data that lie elsewhere, another split
+    python eval.py checkpoint=FILE flip=true 'scales=[0.75,1,1.25]'   averaged over views
+
+Only the checkpoint is needed: classes, mean, precision, batch and protocol ride in it and are the defaults.
+"""
+
+import sys
+
+from configs.compose import entry_point
+from configs.schema import EvalConfig
+
+
+def main(told: EvalConfig) -> int:
+    # Imported here and below, so that a typo on the command line is answered before torch is loaded.
+    from engine.exits import guarded
+
+    return guarded(lambda: score(told))
+
+
+def score(told: EvalConfig) -> int:
+    """Load, score, report; returns the exit code."""
+    from pathlib import Path
+
+    from configs.evaluation import evaluation_config
+    from data.build import open_images
+    from data.loaders import validation_batches
+    from engine import checkpoint
+    from engine.evaluate import evaluate
+    from engine.exits import OK
+    from engine.runtime import choose_runtime
+    from engine.score_files import write_scores
+    from engine.table import score_table
+    from models.build import restore_segmenter
+
+    path = Path(told.checkpoint)
+    content = checkpoint.load(path)
+    classes, stage = content["classes"], content["progress"]["stage"]
+    config = evaluation_config(content["config"], content["runtime"]["precision"], told)
+    runtime = choose_runtime(config.runtime)
+    images = open_images(config.data, told.split)
+    model = restore_segmenter(config.model, len(classes["names"]), content["model"]).to(runtime.device)
+    print(f"{path} ({stage} stage) on {runtime.describe()}\n{images.describe()}\n", flush=True)
+
+    evaluation = evaluate(
+        model,
+        lambda: validation_batches(images, batch=config.validation.batch, workers=config.runtime.workers),
+        config.validation,
+        runtime,
+        num_pictures=told.num_pictures,
+    )
+    output = Path(told.output) if told.output else path.parent / f"eval-{told.split}"
+    scores_file = write_scores(
+        output,
+        evaluation,
+        classes,
+        config.validation,
+        checkpoint=str(path),
+        split=told.split,
+        precision=runtime.precision.name,
+    )
+    print(score_table(classes["names"], {stage: evaluation.scores}))
+    print(f"\n{evaluation.num_images} images; scores, confusion matrix and pictures in {scores_file.parent}")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(entry_point("eval", EvalConfig, main))

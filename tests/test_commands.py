@@ -1,0 +1,182 @@
+"""The commands as people type them, on scenes small enough for a test."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine import checkpoint
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGE_KEYS = {"batch": 2, "crop_px": "[64,64]", "validate_steps": 4, "schedule.warmup_steps": 0}
+TINY = [
+    "model.frontend.width=0.25",
+    "data.shapes.size_px=192",
+    "data.limit=4",
+    "runtime.threads=1",
+    "run.num_pictures=1",
+    *(
+        f"stage.{stage}.{key}={value}"
+        for stage in ("frontend", "context", "joint")
+        for key, value in STAGE_KEYS.items()
+    ),
+    *(f"stage.{stage}.steps=6" for stage in ("frontend", "context", "joint")),
+]
+
+
+def run(folder: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / program), *words], cwd=folder, capture_output=True, text=True, timeout=240
+    )
+
+
+def weights_of(path: Path) -> dict[str, Any]:
+    content = checkpoint.load(path)
+    return {**content["model"], **{f"rng.{name}": state for name, state in content["rng"].items()}}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run in `run` below a working directory, and what it printed."""
+    folder = tmp_path_factory.mktemp("work")
+    done = run(folder, "train.py", *TINY, "run.dir=run")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_a_run_ends_with_the_table_the_best_checkpoint_and_two_commands(trained: tuple[Path, str]) -> None:
+    _, printed = trained
+    assert re.search(r"IoU, % +frontend +context +joint", printed)
+    assert "context over frontend: " in printed and "identity of the fresh context module" in printed
+    assert "first loss" in printed and "ln(9) = 2.197" in printed
+    assert "the best checkpoint is run/best.pt" in printed
+    assert "eval.py checkpoint=run/best.pt" in printed and "run.dir=run resume=auto" in printed
+
+
+def test_the_summary_says_what_was_promised(trained: tuple[Path, str]) -> None:
+    folder, printed = trained
+    summary = json.loads((folder / "run" / "summary.json").read_text())
+    assert list(summary["stages"]) == ["frontend", "context", "joint"]
+    for result in summary["stages"].values():
+        assert 0 <= result["mean_iou"] <= 1 and 0 <= result["pixel_accuracy"] <= 1
+        assert len(result["class_iou"]) == 9 and result["steps"] == 6 and result["seconds"] > 0
+    assert (folder / summary["best_checkpoint"]).is_file()
+    assert summary["identity"].keys() == {"before", "after", "agreement"}
+    assert summary["versions"]["torch"] == torch.__version__.split("+")[0]
+    best = max(result["mean_iou"] for result in summary["stages"].values())
+    assert checkpoint.load(folder / "run" / "best.pt")["progress"]["results"] is not None
+    assert f"{100 * best:.2f}" in printed
+
+
+@pytest.mark.parametrize("stage", ["frontend", "joint"])
+def test_eval_gives_exactly_the_score_of_the_run(trained: tuple[Path, str], stage: str) -> None:
+    folder, _ = trained
+    done = run(folder, "eval.py", f"checkpoint=run/{stage}.pt", "threads=1")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((folder / "run" / "eval-val" / "scores.json").read_text())
+    result = json.loads((folder / "run" / "summary.json").read_text())["stages"][stage]
+    assert scores["mean_iou"] == result["mean_iou"]
+    assert list(scores["class_iou"].values()) == result["class_iou"]
+    assert scores["frequency_weighted_iou"] == result["frequency_weighted_iou"]
+    assert scores["num_images"] == 4 and len(scores["confusion"]) == 9
+    assert (folder / "run" / "eval-val" / "confusion.png").is_file()
+
+
+def test_eval_takes_other_protocols_and_another_folder(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    words = ["protocol=tiles", "tile_px=[64,96]", "flip=true", "scales=[1,1.5]", "output=other", "split=train"]
+    done = run(folder, "eval.py", "checkpoint=run/best.pt", *words)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((folder / "other" / "scores.json").read_text())
+    assert scores["protocol"]["tile_px"] == [64, 96] and scores["protocol"]["flip"] is True
+    assert scores["split"] == "train"
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    before = (folder / "run" / "last.pt").read_bytes()
+    done = run(folder, "train.py", *TINY, "run.dir=run")
+    assert done.returncode == 2 and "resume=auto" in done.stderr and "Traceback" not in done.stderr
+    assert (folder / "run" / "last.pt").read_bytes() == before
+
+
+def test_resuming_with_other_settings_is_refused_with_the_keys(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    done = run(folder, "train.py", *TINY, "run.dir=run", "resume=auto", "stage.joint.lr=0.5", "seed=3")
+    assert done.returncode == 2, done.stdout
+    assert "stage.joint.lr: 0.0003 then, 0.5 now" in done.stderr and "seed: 0 then, 3 now" in done.stderr
+
+
+def start_and_wait_for(folder: Path, file: str, *words: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / file).exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, f"{file} never came"
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_saves_and_the_rest_ends_with_the_same_bits(
+    number: signal.Signals, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Workers get the signal, too; they must not die before the parent has saved."""
+    words = [*TINY, "run.dir=run", "runtime.workers=2"]
+    process = start_and_wait_for(tmp_path, "run/frontend.pt", *words)
+    os.killpg(process.pid, number)
+    printed = process.communicate(timeout=120)[0]
+    assert process.returncode == 75, printed
+    assert "resume with" in printed and "run.dir=run resume=auto" in printed
+    done = run(tmp_path, "train.py", *words, "resume=auto")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = weights_of(tmp_path / "run" / "last.pt"), weights_of(trained[0] / "run" / "last.pt")
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_kill_9_loses_at_most_one_interval(trained: tuple[Path, str], tmp_path: Path) -> None:
+    words = [*TINY, "run.dir=run", "run.save_steps=1"]
+    process = start_and_wait_for(tmp_path, "run/last.pt", *words)
+    for _ in range(3):
+        time.sleep(0.15)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert checkpoint.load(tmp_path / "run" / "last.pt")["progress"]["step"] >= 1
+        process = start_and_wait_for(tmp_path, "run/last.pt", *words, "resume=auto")
+    assert process.wait(timeout=240) == 0
+    ours, theirs = weights_of(tmp_path / "run" / "last.pt"), weights_of(trained[0] / "run" / "last.pt")
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_a_damaged_checkpoint_ends_with_3_and_a_missing_one_with_2(trained: tuple[Path, str], tmp_path: Path) -> None:
+    whole = (trained[0] / "run" / "best.pt").read_bytes()
+    (tmp_path / "half.pt").write_bytes(whole[: len(whole) // 2])
+    damaged = run(tmp_path, "eval.py", "checkpoint=half.pt")
+    assert damaged.returncode == 3 and "half.pt" in damaged.stderr and "Traceback" not in damaged.stderr
+    missing = run(tmp_path, "eval.py", "checkpoint=nowhere.pt")
+    assert missing.returncode == 2 and "nowhere.pt" in missing.stderr
+
+
+def test_stages_alone_from_a_checkpoint_give_the_bits_of_the_whole_run(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    start = f"init.checkpoint={trained[0] / 'run' / 'frontend.pt'}"
+    done = run(tmp_path, "train.py", *TINY, "run.dir=run", "stages=[context,joint]", start)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = weights_of(tmp_path / "run" / "last.pt"), weights_of(trained[0] / "run" / "last.pt")
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())

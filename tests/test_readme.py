@@ -1,0 +1,45 @@
+"""The README's commands are understood as printed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from configs.compose import compose, composed
+from configs.schema import EvalConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^    \.venv/bin/python (train|eval)\.py ?(.*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("program", "line"), COMMANDS, ids=[f"{program} {line}" for program, line in COMMANDS])
+def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "file.pth").touch()
+    words = shlex.split(line, comments=True)
+    for place, path in (
+        ("DIR", tmp_path),
+        ("FILE", tmp_path / "file.pth"),
+        ("runs/NAME/best.pt", tmp_path / "file.pth"),
+    ):
+        words = [word.replace(f"={place}", f"={path}") for word in words]
+    if program == "train":
+        compose(words)
+    else:
+        composed("eval", EvalConfig, words)
+
+
+def test_there_are_commands_of_both_kinds() -> None:
+    assert {program for program, _ in COMMANDS} == {"train", "eval"}
+
+
+def test_every_make_target_that_is_mentioned_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for name in ("README.md", "CONTRIBUTING.md"):
+        assert set(re.findall(r"(?:^    |`)make ([a-z-]+)", (ROOT / name).read_text(), re.MULTILINE)) <= targets
+
+
+def test_every_file_that_is_mentioned_exists() -> None:
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
