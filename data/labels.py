@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-VOID = 255  # the id of pixels that are neither learned nor scored
+from configs.schema import VOID as VOID
+
 NOT_ALLOWED = 254  # in an id table: a raw id that the data set does not have
 MAX_CLASSES = 254  # train ids 0..253
 
