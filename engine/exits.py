@@ -36,5 +36,5 @@ def _is_ours(error: Exception) -> bool:
 
 
 def _tell(message: object, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
     return code
