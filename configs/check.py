@@ -7,6 +7,7 @@ from configs.bounds import out_of_bounds
 from configs.keys import did_you_mean
 from configs.plain import from_plain, shown
 from configs.schema import (
+    AnalyzeConfig,
     Config,
     ContextConfig,
     DataConfig,
@@ -24,7 +25,7 @@ POOLED_BLOCKS = 3
 
 
 def problems(config: Any) -> list[str]:
-    """One message for everything that is wrong with a `Config` or an `EvalConfig`; empty if all is well.
+    """One message for everything that is wrong with the config of an entry point; empty if all is well.
 
     Looks whether files and folders exist, but opens none.
     """
@@ -39,6 +40,8 @@ def problems(config: Any) -> list[str]:
         found += _existing_file("init.checkpoint", config.init.checkpoint)
     if isinstance(config, EvalConfig):
         found += _evaluation(config)
+    if isinstance(config, AnalyzeConfig):
+        found += _frontend(config.model.frontend) + _context(config.model.context)
     return found
 
 

@@ -321,3 +321,14 @@ class EvalConfig:
     threads: int = bounded(0, at_least=0)
     workers: int = bounded(2, at_least=0)
     num_pictures: int = bounded(4, at_least=0)  # of the first images: input | truth | prediction | errors
+
+
+@dataclass
+class AnalyzeConfig:
+    """What `analyze.py` takes."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    num_classes: int = bounded(21, at_least=1, at_most=VOID)
+    # Height, width of the SCORED region; the front end's margin is added to it.
+    crop_px: list[int] = bounded([512, 512], at_least=8, multiple_of=8, lengths=(2,))
+    output: str = path("runs/analysis")  # folder of analysis.json and coverage.png

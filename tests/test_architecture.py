@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ISLANDS = ("data", "models", "engine")
-ENTRY_POINTS = ("train", "eval")
+ENTRY_POINTS = ("train", "eval", "analyze")
 
 
 def imported(path: Path) -> set[str]:

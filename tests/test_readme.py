@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from configs.compose import compose, composed
-from configs.schema import EvalConfig
+from configs.schema import AnalyzeConfig, EvalConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^    \.venv/bin/python (train|eval)\.py ?(.*)$", README, re.MULTILINE)
+COMMANDS = re.findall(r"^    \.venv/bin/python (train|eval|analyze)\.py ?(.*)$", README, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("program", "line"), COMMANDS, ids=[f"{program} {line}" for program, line in COMMANDS])
@@ -27,11 +27,11 @@ def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
     if program == "train":
         compose(words)
     else:
-        composed("eval", EvalConfig, words)
+        composed(program, {"eval": EvalConfig, "analyze": AnalyzeConfig}[program], words)
 
 
-def test_there_are_commands_of_both_kinds() -> None:
-    assert {program for program, _ in COMMANDS} == {"train", "eval"}
+def test_there_are_commands_of_every_kind() -> None:
+    assert {program for program, _ in COMMANDS} == {"train", "eval", "analyze"}
 
 
 def test_every_make_target_that_is_mentioned_exists() -> None:
