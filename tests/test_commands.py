@@ -112,7 +112,7 @@ def test_resuming_with_other_settings_is_refused_with_the_keys(trained: tuple[Pa
     folder, _ = trained
     done = run(folder, "train.py", *TINY, "run.dir=run", "resume=auto", "stage.joint.lr=0.5", "seed=3")
     assert done.returncode == 2, done.stdout
-    assert "stage.joint.lr: 0.0003 then, 0.5 now" in done.stderr and "seed: 0 then, 3 now" in done.stderr
+    assert "stage.joint.lr: 0.001 then, 0.5 now" in done.stderr and "seed: 0 then, 3 now" in done.stderr
 
 
 def start_and_wait_for(folder: Path, file: str, *words: str) -> subprocess.Popen[str]:
