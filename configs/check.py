@@ -20,7 +20,7 @@ from configs.schema import (
 
 STAGES = ("frontend", "context", "joint")
 PRETRAINED = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
-WEIGHTS = (".pth", ".safetensors")
+WEIGHTS = (".pth", ".safetensors", ".caffemodel")
 POOLED_BLOCKS = 3
 
 

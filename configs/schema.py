@@ -199,7 +199,8 @@ class ModelConfig:
     context: ContextConfig = field(default_factory=ContextConfig)
     padding: Padding = Padding.reflect
     node_offset_px: float = bounded(0.0, at_least=0, at_most=7)  # cell i stands for pixel 8i + this
-    pretrained: str | None = path(None)  # IMAGENET1K_V1, IMAGENET1K_FEATURES, or a .pth or .safetensors file
+    # IMAGENET1K_V1, IMAGENET1K_FEATURES, or a .pth, .safetensors or .caffemodel file.
+    pretrained: str | None = path(None)
     # Empty: the mean of the weights, else of the data.
     mean_rgb: list[float] = bounded([], at_least=0, at_most=255, lengths=(0, 3))
     # Multiplies (pixel - mean); empty: the scale of the weights.

@@ -1,6 +1,5 @@
 """Pretrained VGG-16 weights: from torchvision or a file into a front end, and what became of every tensor."""
 
-import math
 import pickle
 import sys
 import zipfile
@@ -13,10 +12,12 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from models.caffe import by_our_names, fitted, read_caffe
+
 Rgb = tuple[float, float, float]
 
 TORCHVISION_SOURCES = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
-OPTIONS = f"{', '.join(TORCHVISION_SOURCES)}, or a file that ends in .pth, .pt or .safetensors"
+OPTIONS = f"{', '.join(TORCHVISION_SOURCES)}, or a file that ends in .pth, .pt, .safetensors or .caffemodel"
 CAFFE_MEAN_RGB = (122.679, 116.669, 104.007)  # what VGG's authors subtracted; a file that names no mean expects it
 CAFFE_SCALE_RGB = (1.0, 1.0, 1.0)
 VGG16_DEPTHS = (2, 2, 3, 3, 3)
@@ -34,17 +35,17 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of every tensor of the front end, and what of the file found no use."""
+    """What became of every tensor of the network, and what of the file found no use."""
 
     pretrained: Pretrained
-    states: dict[str, str]  # tensor of the front end: "loaded", "reshaped" or "fresh"
+    states: dict[str, str]  # tensor of the network: "loaded", "reshaped", "fresh" or "missing"
     unused: list[str]
 
     def __str__(self) -> str:
         mean = ", ".join(f"{value:.6g}" for value in self.pretrained.mean_rgb)
         scale = ", ".join(f"{value:.6g}" for value in self.pretrained.scale_rgb)
         lines = [f"pretrained {self.pretrained.source}, for (RGB - ({mean})) * ({scale})"]
-        for state in ("loaded", "reshaped", "fresh"):
+        for state in ("loaded", "reshaped", "fresh", "missing"):
             names = [name for name in self.states if self.states[name] == state]
             if names:
                 lines.append(f"  {state}: {_abridged(names, self.states)} ({_count(names)})")
@@ -59,8 +60,10 @@ def read_pretrained(source: str) -> Pretrained:
         weights = _torchvision_weights()[source]
         return _from_torchvision(weights, _download(weights), source)
     path = Path(source).expanduser()
-    if path.suffix not in (".pth", ".pt", ".safetensors") or not path.is_file():
+    if path.suffix not in (".pth", ".pt", ".safetensors", ".caffemodel") or not path.is_file():
         raise ValueError(f"model.pretrained={source}: there is no such file; give one of {OPTIONS}")
+    if path.suffix == ".caffemodel":
+        return Pretrained(_from_caffe(path), CAFFE_MEAN_RGB, CAFFE_SCALE_RGB, source)
     content, metadata = _read_file(path)
     if path.suffix != ".safetensors":
         for weights in _torchvision_weights():
@@ -80,7 +83,7 @@ def load_into(frontend: nn.Module, pretrained: Pretrained) -> Report:
     ValueError, before anything is copied, where one of VGG's convolutions does not fit, or nothing does.
     """
     own, given, source = frontend.state_dict(), pretrained.tensors, f"model.pretrained={pretrained.source}"
-    shaped = {name: _shaped(given[name], own[name].shape) for name in own if name in given}
+    shaped = {name: fitted(given[name], own[name].shape) for name in own if name in given}
     misfits = [name for name, tensor in shaped.items() if tensor is None]
     for name in misfits:
         if name.startswith("conv"):
@@ -106,13 +109,6 @@ def load_into(frontend: nn.Module, pretrained: Pretrained) -> Report:
             own[name].copy_(tensor)
             states[name] = "loaded" if tensor.shape == pretrained.tensors[name].shape else "reshaped"
     return Report(pretrained, states, [name for name in given if name not in chosen])
-
-
-def _shaped(tensor: Tensor, shape: torch.Size) -> Tensor | None:
-    """The tensor in that shape, if it has it or is a linear layer's matrix (out, in * height * width) of it."""
-    if tensor.ndim == 2 and len(shape) == 4 and tensor.shape == (shape[0], math.prod(shape[1:])):
-        return tensor.reshape(shape)
-    return tensor if tensor.shape == shape else None
 
 
 def _torchvision_weights() -> Any:
@@ -164,6 +160,21 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"model.pretrained={path}: not readable as weights: {reason or type(error).__name__}; required is a "
             f"file of named tensors alone; fetch it again, or give one of {OPTIONS}"
         ) from error
+
+
+def _from_caffe(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = by_our_names(read_caffe(path))
+    except ValueError as error:
+        raise ValueError(f"model.pretrained={error}") from error
+    ours = {f"conv{block}_{number}" for block, depth in enumerate(VGG16_DEPTHS, 1) for number in range(1, depth + 1)}
+    theirs = {_layer(name) for name in tensors if name.startswith("conv")}
+    if not theirs or theirs - ours:
+        raise ValueError(
+            f"model.pretrained={path}: the weights of another network, with {_abridged(tensors, tensors)}; required "
+            f"are VGG-16's, whose convolutions are called conv1_1 ... conv5_3; give one of {OPTIONS}"
+        )
+    return tensors
 
 
 def _by_our_names(content: Mapping[str, Tensor]) -> dict[str, Tensor]:

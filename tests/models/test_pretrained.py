@@ -245,7 +245,7 @@ def test_a_pickle_payload_is_refused_and_not_executed(
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("source", ["imagenet", "weights.pth", "vgg.ckpt", "", "folder.pth"])
+@pytest.mark.parametrize("source", ["imagenet", "weights.pth", "vgg.ckpt", "none.caffemodel", "", "folder.pth"])
 def test_unknown_sources_name_the_key_and_the_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:

@@ -1,0 +1,248 @@
+"""Caffe's binary weights (`.caffemodel`): the blobs of every layer, and which of them a network of ours takes.
+
+protobuf's runtime decodes the layers, by a schema of the few fields that weights need. Two things are done beside it:
+
+* Numbers are declared as bytes instead of packed floats. The wire cannot tell them apart, and numpy takes the bytes as
+  they are, where a list of 134 million floats costs the runtime many seconds.
+* Fields are counted and lengths checked before anything is decoded: the runtime makes an object of every empty message,
+  and a file of 15 MB that holds nothing else took it 4 s and 300 MB.
+
+Layers are decoded one by one out of a memory map: the peak is the file and twice its largest layer.
+"""
+
+import math
+import mmap
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+from torch import Tensor
+
+MAX_FIELDS = 100_000  # of a whole file, three messages deep; the released networks have fewer than a thousand
+MAX_AXES = 32  # Caffe's own bound
+MAX_NAME_BYTES = 1000
+LEGACY_AXES = ("num", "channels", "height", "width")
+
+# Message, field, number, type ("*" for repeated). A layer has two layouts: V1 is found in `layers`, the new in `layer`.
+SCHEMA = {
+    "BlobShape": {"dim": (1, "int64*")},
+    "BlobProto": {axis: (number, "int64") for number, axis in enumerate(LEGACY_AXES, start=1)}
+    | {"data": (5, "bytes*"), "shape": (7, "BlobShape"), "double_data": (8, "bytes*")},
+    "V1LayerParameter": {"name": (4, "bytes"), "type": (5, "int64"), "blobs": (6, "BlobProto*")},
+    "LayerParameter": {"name": (1, "bytes"), "type": (2, "bytes"), "blobs": (7, "BlobProto*")},
+    "NetParameter": {"name": (1, "bytes"), "layers": (2, "V1LayerParameter*"), "layer": (100, "LayerParameter*")},
+}
+
+
+def _message_types() -> dict[str, Any]:
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="weights.proto", package="weights", syntax="proto2")
+    for message, fields in SCHEMA.items():
+        descriptor = file.message_type.add(name=message)
+        for name, (number, kind) in fields.items():
+            label = field.LABEL_REPEATED if kind.endswith("*") else field.LABEL_OPTIONAL
+            kind = kind.removesuffix("*")
+            if kind in SCHEMA:
+                descriptor.field.add(
+                    name=name, number=number, label=label, type=field.TYPE_MESSAGE, type_name=f".weights.{kind}"
+                )
+            else:
+                scalar = field.TYPE_BYTES if kind == "bytes" else field.TYPE_INT64
+                descriptor.field.add(name=name, number=number, label=label, type=scalar)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"weights.{name}")) for name in SCHEMA}
+
+
+MESSAGES = _message_types()
+
+
+def read_caffe(path: str | Path) -> dict[str, list[Tensor]]:
+    """The blobs, float32 and in their order, of every layer that has some; old files have 4-D shapes only.
+
+    Raises ValueError for anything that is not such a file, before it takes much time or memory.
+    """
+    try:
+        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as wire:
+            return _layers(wire)
+    except (ValueError, OSError, DecodeError) as error:
+        raise ValueError(
+            f"{path}: not readable as Caffe's weights: {error}; required is a whole binary .caffemodel, "
+            "as Caffe's snapshots are; fetch it again, or give another file"
+        ) from error
+
+
+def _layers(wire: mmap.mmap) -> dict[str, list[Tensor]]:
+    layouts = {SCHEMA["NetParameter"][name][0]: kind for name, kind in
+               (("layers", "V1LayerParameter"), ("layer", "LayerParameter"))}  # fmt: skip
+    budget = iter(range(MAX_FIELDS))
+    found: dict[str, list[Tensor]] = {}
+    for number, start, end in _fields(wire, 0, len(wire), budget):
+        if number not in layouts:
+            continue
+        layout = layouts[number]
+        for inner, blob_start, blob_end in _fields(wire, start, end, budget):
+            if inner == SCHEMA[layout]["blobs"][0]:
+                _check_blob(wire, blob_start, blob_end, budget)
+        name, blobs = _decoded(layout, wire, start, end)
+        if blobs and name in found:
+            raise ValueError(f"two layers with weights are called {name}")
+        if blobs:
+            found[name] = [_tensor(f"{name}, blob {rank}", *blob) for rank, blob in enumerate(blobs)]
+    if not found:
+        raise ValueError("it holds no layer with weights")
+    return found
+
+
+def _fields(wire: mmap.mmap, start: int, end: int, budget: Iterator[int]) -> Iterator[tuple[int, int, int]]:
+    """Number, start and end of every field with a length of its own in the message at wire[start:end]."""
+    while start < end:
+        if next(budget, None) is None:
+            raise ValueError(f"it has more than {MAX_FIELDS} fields")
+        at = start
+        key, start = _varint(wire, start, end)
+        number, kind, length = key >> 3, key & 7, 0
+        if not 1 <= number < 1 << 29 or kind not in (0, 1, 2, 5):  # groups, 3 and 4, are older than Caffe
+            raise ValueError(f"no field starts at byte {at}")
+        if kind == 0:
+            _, start = _varint(wire, start, end)
+        elif kind == 2:
+            length, start = _varint(wire, start, end)
+        else:
+            length = 8 if kind == 1 else 4
+        if length > end - start:
+            raise ValueError(f"the field at byte {at} claims {length} bytes, {end - start} are left")
+        if kind == 2:
+            yield number, start, start + length
+        start += length
+
+
+def _varint(wire: mmap.mmap, start: int, end: int) -> tuple[int, int]:
+    """The number, seven bits a byte, and where it ends."""
+    value = 0
+    for position in range(start, min(start + 10, end)):
+        value |= (wire[position] & 127) << 7 * (position - start)
+        if wire[position] < 128:
+            return value, position + 1
+    raise ValueError(f"no number ends after byte {start}")
+
+
+def _check_blob(wire: mmap.mmap, start: int, end: int, budget: Iterator[int]) -> None:
+    for number, shape_start, shape_end in _fields(wire, start, end, budget):
+        if number == SCHEMA["BlobProto"]["shape"][0] and shape_end - shape_start > 11 * MAX_AXES:
+            raise ValueError(f"the shape at byte {shape_start} has more than {MAX_AXES} axes")
+
+
+def _decoded(
+    layout: str, wire: mmap.mmap, start: int, end: int
+) -> tuple[str, list[tuple[tuple[int, ...], bytes, str]]]:
+    """Name, and of every blob the shape, the numbers' bytes and their type; only those outlive this function."""
+    layer = MESSAGES[layout].FromString(wire[start:end])  # the copy is freed at once
+    if len(layer.name) > MAX_NAME_BYTES:
+        raise ValueError(f"a layer's name has {len(layer.name)} bytes")
+    blobs = []
+    for blob in layer.blobs:
+        legacy = any(blob.HasField(axis) for axis in LEGACY_AXES)
+        shape = tuple(getattr(blob, axis) for axis in LEGACY_AXES) if legacy else tuple(blob.shape.dim)
+        kind, chunks = ("<f8", blob.double_data) if blob.double_data else ("<f4", blob.data)
+        blobs.append((shape, b"".join(chunks), kind))
+    return layer.name.decode(errors="backslashreplace"), blobs
+
+
+def _tensor(blob: str, shape: tuple[int, ...], numbers: bytes, kind: str) -> Tensor:
+    if len(shape) > MAX_AXES or min(shape, default=1) < 1:
+        raise ValueError(f"{blob} has shape {shape[:MAX_AXES]}; up to {MAX_AXES} axes of at least 1 are required")
+    size = np.dtype(kind).itemsize
+    if len(numbers) != size * math.prod(shape):
+        raise ValueError(
+            f"{blob} has shape {shape}, which is {math.prod(shape)} numbers, but holds {len(numbers) / size:g}"
+        )
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes Inf, which the loaders refuse
+        return torch.from_numpy(np.frombuffer(numbers, kind).astype(np.float32).reshape(shape))
+
+
+class Taken(NamedTuple):
+    """What a network takes from a file, and what became of every tensor on either side."""
+
+    tensors: dict[str, Tensor]  # by the network's names, in its shapes
+    states: dict[str, str]  # tensor of the network: "loaded", "reshaped" or "missing"
+    unused: list[str]  # of the file
+
+
+def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Sequence[int]]) -> Taken:
+    """The blobs for a network whose `named_parameters()` have these shapes.
+
+    Layers may be missing from the file. Raises ValueError, with names and both shapes, where a tensor does not fit, or
+    a convolution of VGG or of the context module is one more than the network has; and where nothing fits.
+    """
+    places = {name.removeprefix("frontend.").removeprefix("context."): name for name in expected}
+    num_context = sum(bool(re.fullmatch(r"ctx_conv\d+\.weight", place)) for place in places)
+    context = _context_layers(num_context)
+    taken, misfits = Taken({}, dict.fromkeys(expected, "missing"), []), []
+    for file_name, tensor in by_our_names(blobs).items():
+        layer, _, parameter = file_name.rpartition(".")
+        name = places.get(f"{context.get(layer, layer)}.{parameter}")
+        shaped = fitted(tensor, expected[name]) if name is not None else None
+        if name is not None and shaped is not None:
+            if name in taken.tensors:
+                raise ValueError(f"Caffe's file holds {name} twice: as ct_ and as ctx_; one of them is required")
+            taken.tensors[name] = shaped
+            taken.states[name] = "loaded" if shaped.shape == tensor.shape else "reshaped"
+        elif name is not None or _is_required(file_name, num_context, places):
+            shape = tuple(expected[name]) if name is not None else "absent"
+            misfits.append(f"  {file_name}: {tuple(tensor.shape)} in the file, {shape} in the network")
+        else:
+            taken.unused.append(file_name)
+    if misfits or not taken.tensors:
+        differing = [f"{len(misfits)} tensors differ, first", *misfits[:5]] if misfits else ["no name agrees"]
+        raise ValueError("Caffe's file holds another network than model.* describes: " + "\n".join(differing))
+    for name, tensor in taken.tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"Caffe's file holds NaN or Inf in {name}; give sound weights")
+    return taken
+
+
+def by_our_names(blobs: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+    """`conv1_1.weight`, `conv1_1.bias`, ...: as they are, but conv1_1 for RGB and not BGR, `fc-final` as `final`."""
+    if {"final", "fc-final"} <= blobs.keys():
+        raise ValueError("Caffe's file holds final and fc-final; one layer of the classes is required")
+    tensors: dict[str, Tensor] = {}
+    for file_layer, own in blobs.items():
+        layer = "final" if file_layer == "fc-final" else file_layer
+        for rank, tensor in enumerate(own):
+            tensors[f"{layer}.{('weight', 'bias')[rank] if rank < 2 else f'blob{rank}'}"] = tensor
+    first = tensors.get("conv1_1.weight")
+    if first is not None and first.ndim == 4:
+        tensors["conv1_1.weight"] = first.flip(1)
+    return tensors
+
+
+def fitted(tensor: Tensor, shape: Sequence[int]) -> Tensor | None:
+    """In that shape, if only leading ones differ (Caffe's old 4-D shapes) or it is a linear layer's matrix of it."""
+    matrix = (*shape[:1], math.prod(shape[1:]))
+    fits = _without_leading_ones(tensor.shape) in (_without_leading_ones(shape), _without_leading_ones(matrix))
+    return tensor.reshape(tuple(shape)) if fits else None
+
+
+def _without_leading_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(shape)[next((axis for axis, size in enumerate(shape) if size != 1), len(shape)) :]
+
+
+def _context_layers(num_convolutions: int) -> dict[str, str]:
+    """The released files' names of the 3x3 layers, 1_1, 1_2, 2_1, 3_1, ..., fc1, and of the 1x1, to ours."""
+    theirs = ["conv1_1", "conv1_2", *(f"conv{block}_1" for block in range(2, num_convolutions - 1))]
+    theirs = [*theirs[: max(0, num_convolutions - 1)], "fc1"]
+    ours = {layer: f"ctx_conv{number}" for number, layer in enumerate(theirs, start=1)} | {"final": "ctx_final"}
+    return {f"{prefix}_{layer}": name for prefix in ("ctx", "ct") for layer, name in ours.items()}
+
+
+def _is_required(file_name: str, num_context: int, places: Mapping[str, str]) -> bool:
+    """Whether a network without a place for it must be another one."""
+    if file_name.startswith(("ctx_", "ct_")):
+        return num_context > 0 and not file_name.startswith("ctx_upsample")
+    return file_name.startswith("conv") and any(place.startswith("conv") for place in places)
