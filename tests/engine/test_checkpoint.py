@@ -3,8 +3,6 @@
 import os
 import pickle
 import random
-import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +15,7 @@ from engine import checkpoint
 from engine.checkpoint import DamagedFileError
 from engine.folder import RunFolder
 
+ROOT = Path(__file__).resolve().parents[2]
 CONTENT: dict[str, Any] = {"model": {"weight": torch.arange(300.0)}, "progress": {"step": 3, "best": None}}
 
 
@@ -84,16 +83,18 @@ def test_a_full_disk_leaves_the_old_file_and_no_leftover(tmp_path: Path) -> None
     path = tmp_path / "a.pt"
     checkpoint.save(path, CONTENT)
     before = path.read_bytes()
-    pid = os.fork()
-    if pid == 0:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-        try:
-            checkpoint.save(path, {"weight": torch.zeros(100_000)})
-        except (OSError, RuntimeError):
-            os._exit(7)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    fill = """
+import resource, signal, sys, torch
+from pathlib import Path
+from engine import checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+checkpoint.save(Path(sys.argv[1]), {"weight": torch.zeros(100_000)})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", fill, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1 and "Error" in done.stderr
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.pt"]
 
@@ -118,7 +119,7 @@ def test_one_folder_one_process(tmp_path: Path) -> None:
     hold = "from pathlib import Path; from engine.folder import RunFolder; import sys; " \
         "f = RunFolder(Path(sys.argv[1])); f.acquire(); print('held', flush=True); input()"  # fmt: skip
     holder = subprocess.Popen(
-        [sys.executable, "-c", hold, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", hold, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(ValueError, match="in use"):
