@@ -68,7 +68,7 @@ class Identity:
 
 
 def certify_identity(model: DenseModel, batches: ValidationBatches, runtime: Runtime, check: Check) -> Identity:
-    """Score the set with and without the context module, on whole images and in one pass of the front end.
+    """Score the set with and without the context module, on whole images at scale 1, in one pass of the front end.
 
     The fresh module computes relu(x), so an answer changes only where no logit is positive (or noise is large).
     """
