@@ -45,6 +45,17 @@ class CommandLine:
                 self._judge_value(choice)
             if override is not None and len(self.problems) == before:
                 self.overrides.append(override)
+        self._judge_network()
+
+    def _judge_network(self) -> None:
+        """`model=NAME` is a whole network; what it would silently replace is refused."""
+        given = {override.key_or_group: text(override) for override in self.overrides}
+        for part in ("frontend", "context"):
+            if {"model", part} <= self.groups.keys() & given.keys():
+                self.problems.append(
+                    f"{given[part]} beside {given['model']}, which names a whole network: leave one of them out, or set "
+                    f"single keys, model.{part}.*"
+                )
 
     def _parsed(self, setting: Setting) -> Override | None:
         sign, key, value = setting

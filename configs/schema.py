@@ -70,9 +70,23 @@ class ContextPadding(Enum):
     once = "once"
 
 
+class Head(Enum):
+    """How cells become pixels, when answering and in a loss at the pixels."""
+
+    interpolated = "interpolated"  # probabilities (in a loss: logits) between cells; the last cell goes on to the edge
+    transposed = "transposed"  # logits through a fixed bilinear transposed convolution: zeros lie beyond the last cell
+
+
 class OptimizerName(Enum):
     sgd = "sgd"
     adamw = "adamw"
+
+
+class MomentumForm(Enum):
+    """Where the learning rate enters: the two differ for about 1 / (1 - momentum) steps after it changes."""
+
+    pytorch = "pytorch"  # v = m * v + g; w -= lr * v
+    caffe = "caffe"  # v = m * v + lr * g; w -= v
 
 
 class ScheduleName(Enum):
@@ -88,11 +102,19 @@ class LossGrid(Enum):
     pixels = "pixels"
 
 
+class Mirror(Enum):
+    """What `data.augment.mirror` turns around: the image, or the front end's maps and the labels under their cells."""
+
+    pixels = "pixels"
+    cells = "cells"
+
+
 class Protocol(Enum):
-    """How an image larger than the crop is scored."""
+    """How an image is answered. Tiles overlap by the front end's margin only, so that their cells abut."""
 
     whole = "whole"
-    tiles = "tiles"
+    tiles = "tiles"  # a smaller image is a smaller tile
+    authors = "authors"  # as in the released code: every tile of full size, float32
 
 
 class Precision(Enum):
@@ -198,6 +220,7 @@ class ModelConfig:
     frontend: FrontendConfig = field(default_factory=FrontendConfig)
     context: ContextConfig = field(default_factory=ContextConfig)
     padding: Padding = Padding.reflect
+    head: Head = Head.interpolated
     node_offset_px: float = bounded(0.0, at_least=0, at_most=7)  # cell i stands for pixel 8i + this
     # IMAGENET1K_V1, IMAGENET1K_FEATURES, or a .pth, .safetensors or .caffemodel file.
     pretrained: str | None = path(None)
@@ -205,12 +228,16 @@ class ModelConfig:
     mean_rgb: list[float] = bounded([], at_least=0, at_most=255, lengths=(0, 3))
     # Multiplies (pixel - mean); empty: the scale of the weights.
     scale_rgb: list[float] = bounded([], above=0, lengths=(0, 3))
+    # Of the released networks only: whose classes they answer with, and the height, width of the scored part of a tile.
+    classes_of: DataName | None = None
+    tile_px: list[int] = bounded([], at_least=8, lengths=(0, 2))
 
 
 @dataclass
 class OptimizerConfig:
     name: OptimizerName = OptimizerName.sgd
     momentum: float = bounded(0.9, at_least=0, at_most=0.9999)  # SGD only
+    momentum_form: MomentumForm = MomentumForm.pytorch  # SGD only
     weight_decay: float = bounded(5e-4, at_least=0, at_most=1)  # never on biases
     bias_lr_factor: float = bounded(2.0, above=0, at_most=10)  # learning rate of biases over that of weights
     backbone_lr_factor: float = bounded(1.0, at_least=0, at_most=10)  # of conv1_1 ... conv5_3 over that of the rest
@@ -241,6 +268,7 @@ class StageConfig:
     accumulation: int = bounded(1, at_least=1)  # forward-backward passes in a step; divides batch
     # Height, width of the SCORED region; the margin is added to it.
     crop_px: list[int] = bounded([256, 256], at_least=8, multiple_of=8, lengths=(2,))
+    mirror: Mirror = Mirror.pixels  # cells: context stage only
     validate_steps: int = bounded(500, at_least=1)  # validate and save every so many steps, and at the end
     frozen_blocks: int = bounded(0, at_least=0, at_most=8)  # the first blocks (conv1, conv2, ...) do not learn
     clip_norm: float | None = bounded(None, above=0)  # largest 2-norm of the whole gradient
@@ -259,8 +287,8 @@ class StagesConfig:
 @dataclass
 class ValidationConfig:
     protocol: Protocol = Protocol.whole
-    # Height, width of the scored part of a tile.
-    tile_px: list[int] = bounded([512, 512], at_least=8, multiple_of=8, lengths=(2,))
+    # Height, width of the scored part of a tile; tiles advance by whole cells.
+    tile_px: list[int] = bounded([512, 512], at_least=8, lengths=(2,))
     batch: int = bounded(1, at_least=1)  # images of one size scored at once
     flip: bool = False  # average with the mirrored image
     scales: list[float] = bounded([1.0], above=0, at_most=4, filled=True)  # average over these sizes
@@ -308,12 +336,13 @@ class EvalConfig:
     """What `eval.py` takes. Null means: as the checkpoint says."""
 
     checkpoint: str = path("")
+    model: ModelConfig = field(default_factory=ModelConfig)  # of a .caffemodel; our own checkpoints know theirs
     split: str = "val"
     output: str | None = path(None)  # default: eval-<split>/ beside the checkpoint
     # Changes to the checkpoint's data section, e.g. data.root=DIR: any keys of DataConfig.
     data: dict[str, Any] = field(default_factory=dict, metadata={"keys_of": DataConfig})
     protocol: Protocol | None = None
-    tile_px: list[int] = bounded([], at_least=8, multiple_of=8, lengths=(0, 2))  # empty: as the checkpoint says
+    tile_px: list[int] = bounded([], at_least=8, lengths=(0, 2))  # empty: as the checkpoint says
     batch: int | None = bounded(None, at_least=1)
     flip: bool | None = None
     scales: list[float] = bounded([], above=0, at_most=4)  # empty: as the checkpoint says
@@ -322,6 +351,23 @@ class EvalConfig:
     threads: int = bounded(0, at_least=0)
     workers: int = bounded(2, at_least=0)
     num_pictures: int = bounded(4, at_least=0)  # of the first images: input | truth | prediction | errors
+
+
+@dataclass
+class PredictConfig:
+    """What `predict.py` takes. Null and [] mean: as the checkpoint says."""
+
+    checkpoint: str = path("")
+    model: ModelConfig = field(default_factory=ModelConfig)  # of a .caffemodel; our own checkpoints know theirs
+    input: str = path("")  # an image, or a folder of images
+    output: str = path("predictions")  # gets a PNG of class ids for every image, of its size
+    protocol: Protocol | None = None
+    tile_px: list[int] = bounded([], at_least=8, lengths=(0, 2))
+    flip: bool | None = None
+    scales: list[float] = bounded([], above=0, at_most=4)
+    precision: Precision | None = None
+    device: Device = Device.auto
+    threads: int = bounded(0, at_least=0)
 
 
 @dataclass
