@@ -3,92 +3,110 @@
 Where oneDNN's direct kernels refuse a dilated convolution (no AVX-512, or an input lower than the dilated kernel is
 high), it computes the weight gradient by matrix products. They book 16 bytes of scratch memory a weight and are refused
 above 1 GiB, that is 2^26 weights; what then remains is a reference kernel, hundreds of times slower. Of the paper's
-layers only fc6 is so large (512 -> 4096, 7x7: 1.5 * 2^26). Output channels do not depend on each other, so the same
-gradient is computed in blocks of them, each well below the limit.
+layers only fc6 is so large (512 -> 4096, 7x7: 1.5 * 2^26).
+
+Above that bound the gradient is computed tap by tap: for each of the 49, output gradient^T x input under the tap, a
+matrix product of 4096 x cells x 512. These run at the processor's peak in any precision, need no scratch memory, and
+leave out the cells whose tap lies on zeros beyond the map.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.nn.grad import conv2d_weight
 
-LARGEST_WHOLE_WEIGHT = 2**26  # elements
-BLOCK_CHANNELS = 256  # 6.4 million weights a block of fc6: most of the scratch memory is left to the unrolled input
+LARGEST_WEIGHT_BY_LIBRARY = 2**26  # elements
 
 
 class Conv2d(nn.Conv2d):
     """`nn.Conv2d`, parameters, checkpoints and results included; only huge layers learn faster on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self._needs_blocks(input) or isinstance(self.padding, str):
+        if not self._learns_tap_by_tap(input) or isinstance(self.padding, str):
             return super().forward(input)
         weight, bias = _autocast(self.weight), None if self.bias is None else _autocast(self.bias)
-        return blocked_conv2d(_autocast(input), weight, bias, self.stride, self.padding, self.dilation, BLOCK_CHANNELS)
+        return tapwise_conv2d(_autocast(input), weight, bias, self.padding, self.dilation)
 
-    def _needs_blocks(self, input: Tensor) -> bool:
+    def _learns_tap_by_tap(self, input: Tensor) -> bool:
         return (
-            self.weight.numel() > LARGEST_WHOLE_WEIGHT
+            self.weight.numel() > LARGEST_WEIGHT_BY_LIBRARY
             and input.device.type == "cpu"
             and torch.is_grad_enabled()
             and self.weight.requires_grad
             and self.groups == 1
+            and self.stride == (1, 1)
             and self.padding_mode == "zeros"
         )
 
 
-def blocked_conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    dilation: tuple[int, ...],
-    block_channels: int,
+def tapwise_conv2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, ...], dilation: tuple[int, ...]
 ) -> Tensor:
-    """`functional.conv2d`; the weight gradient is computed for `block_channels` output channels at a time."""
-    output: Tensor = _BlockedWeightGradient.apply(input, weight, bias, (stride, padding, dilation), block_channels)
+    """`functional.conv2d` with stride 1; the weight gradient is computed by `weight_gradient`. Differentiable once."""
+    output: Tensor = _TapwiseWeightGradient.apply(input, weight, bias, padding, dilation)
     return output
 
 
-class _BlockedWeightGradient(torch.autograd.Function):
+def weight_gradient(
+    input_BIHW: Tensor,
+    gradient_BOhw: Tensor,
+    kernel: tuple[int, int],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Tensor:
+    """Gradient (O, I, *kernel), channels last, of a convolution with stride 1. Fastest on channels-last maps."""
+    columns = (0, 0, padding[1], padding[1])  # zeros left and right; above and below rows are left out instead
+    input_BHWI = functional.pad(input_BIHW.permute(0, 2, 3, 1), columns)
+    gradient_BhwO = gradient_BOhw.permute(0, 2, 3, 1).contiguous()
+    (in_height, num_inputs), (height, width, num_outputs) = input_BHWI.shape[1::2], gradient_BhwO.shape[1:]
+    result_OklI = input_BIHW.new_zeros(num_outputs, *kernel, num_inputs)
+    for row in range(kernel[0]):
+        shift = row * dilation[0] - padding[0]  # from a row of the output to the input row under this tap
+        first, last = max(0, -shift), min(height, in_height - shift)
+        if first >= last:
+            continue
+        gradients_NO = gradient_BhwO[:, first:last].reshape(-1, num_outputs)
+        for column in range(kernel[1]):
+            left = column * dilation[1]
+            seen_NI = input_BHWI[:, first + shift : last + shift, left : left + width].reshape(-1, num_inputs)
+            torch.mm(gradients_NO.T, seen_NI, out=result_OklI[:, row, column])
+    return result_OklI.permute(0, 3, 1, 2)
+
+
+class _TapwiseWeightGradient(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         input: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        geometry: tuple[tuple[int, ...], ...],
-        block_channels: int,
+        padding: tuple[int, ...],
+        dilation: tuple[int, ...],
     ) -> Tensor:
         ctx.save_for_backward(input, weight)
-        ctx.geometry = geometry
-        ctx.block_channels = block_channels
-        stride, padding, dilation = geometry
-        return functional.conv2d(input, weight, bias, stride, padding, dilation)
+        ctx.padding, ctx.dilation = padding, dilation
+        return functional.conv2d(input, weight, bias, 1, padding, dilation)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (output_gradient,) = gradients
         input, weight = ctx.saved_tensors
         needs_input, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        input_gradient = weight_gradient = bias_gradient = None
+        input_gradient = own_gradient = bias_gradient = None
         if needs_input:
+            geometry = (1, 1), ctx.padding, ctx.dilation, False, (0, 0), 1
             input_gradient = torch.ops.aten.convolution_backward(
-                output_gradient, input, weight, None, *ctx.geometry, False, (0, 0), 1, (True, False, False)
+                output_gradient, input, weight, None, *geometry, (True, False, False)
             )[0]
         if needs_weight:
-            input = input.contiguous()  # only in this layout does oneDNN shrink its unrolled input to the memory left
-            blocks = []
-            for first in range(0, weight.shape[0], ctx.block_channels):
-                block = output_gradient[:, first : first + ctx.block_channels].contiguous()
-                shape = (block.shape[1], *weight.shape[1:])
-                blocks.append(conv2d_weight(input, shape, block, *ctx.geometry))  # type: ignore[no-untyped-call]
-            weight_gradient = torch.cat(blocks)
+            kernel = (weight.shape[2], weight.shape[3])
+            own_gradient = weight_gradient(input, output_gradient, kernel, ctx.padding, ctx.dilation)
         if needs_bias:
             bias_gradient = output_gradient.sum(dim=(0, 2, 3))
-        return input_gradient, weight_gradient, bias_gradient, None, None
+        return input_gradient, own_gradient, bias_gradient, None, None
 
 
 def _autocast(tensor: Tensor) -> Tensor:
