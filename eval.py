@@ -24,44 +24,40 @@ def score(told: EvalConfig) -> int:
     """Load, score, report; returns the exit code."""
     from pathlib import Path
 
-    from configs.evaluation import evaluation_config
     from data.build import open_images
     from data.loaders import validation_batches
-    from engine import checkpoint
     from engine.evaluate import evaluate
     from engine.exits import OK
     from engine.runtime import choose_runtime
     from engine.score_files import write_scores
     from engine.table import score_table
-    from models.build import restore_segmenter
+    from restore import restore
 
-    path = Path(told.checkpoint)
-    content = checkpoint.load(path)
-    classes, stage = content["classes"], content["progress"]["stage"]
-    config = evaluation_config(content["config"], content["runtime"]["precision"], told)
+    trained = restore(told)
+    config, classes = trained.config, trained.classes
     runtime = choose_runtime(config.runtime)
     images = open_images(config.data, told.split)
-    model = restore_segmenter(config.model, len(classes["names"]), content["model"]).to(runtime.device)
-    print(f"{path} ({stage} stage) on {runtime.describe()}\n{images.describe()}\n", flush=True)
+    print(f"{trained.about}\non {runtime.describe()}\n{images.describe()}\n", flush=True)
 
     evaluation = evaluate(
-        model,
+        trained.model.to(runtime.device),
         lambda: validation_batches(images, batch=config.validation.batch, workers=config.runtime.workers),
         config.validation,
         runtime,
         num_pictures=told.num_pictures,
     )
-    output = Path(told.output) if told.output else path.parent / f"eval-{told.split}"
+    output = Path(told.output) if told.output else Path(told.checkpoint).parent / f"eval-{told.split}"
     scores_file = write_scores(
         output,
         evaluation,
-        classes,
+        classes.names,
+        classes.palette,
         config.validation,
-        checkpoint=str(path),
+        checkpoint=told.checkpoint,
         split=told.split,
         precision=runtime.precision.name,
     )
-    print(score_table(classes["names"], {stage: evaluation.scores}))
+    print(score_table(classes.names, {trained.stage: evaluation.scores}))
     print(f"\n{evaluation.num_images} images; scores, confusion matrix and pictures in {scores_file.parent}")
     return OK
 

@@ -14,14 +14,23 @@ from configs.schema import (
     DataName,
     EvalConfig,
     FrontendConfig,
+    Head,
     LossGrid,
+    Mirror,
+    ModelConfig,
+    Padding,
+    PredictConfig,
+    Protocol,
     StageConfig,
+    ValidationConfig,
 )
 
 STAGES = ("frontend", "context", "joint")
 PRETRAINED = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
 WEIGHTS = (".pth", ".safetensors", ".caffemodel")
 POOLED_BLOCKS = 3
+TRANSPOSED_OFFSET_PX = 3.5  # (kernel - 1) / 2 - padding = 15 / 2 - 4
+NETWORKS = "one of dilation7_kitti, dilation8_camvid, dilation8_voc, dilation10_cityscapes"
 
 
 def problems(config: Any) -> list[str]:
@@ -34,12 +43,17 @@ def problems(config: Any) -> list[str]:
         found += _stages(config)
         for name in STAGES:
             found += _stage(f"stage.{name}", getattr(config.stage, name), config.data)
-        found += _loss_grids(config)
+        found += _loss_grids(config) + _mirrors(config)
         found += _frontend(config.model.frontend) + _context(config.model.context)
         found += _data(config.data) + _weights(config.model.pretrained)
         found += _existing_file("init.checkpoint", config.init.checkpoint)
+        found += _head(config.model)
+        if config.validation.protocol is Protocol.authors:
+            found += authors_problems(config.model, config.validation)
     if isinstance(config, EvalConfig):
         found += _evaluation(config)
+    if isinstance(config, PredictConfig):
+        found += _network_file(config) + _existing_input(config.input)
     if isinstance(config, AnalyzeConfig):
         found += _frontend(config.model.frontend) + _context(config.model.context)
     return found
@@ -47,12 +61,49 @@ def problems(config: Any) -> list[str]:
 
 def _evaluation(config: EvalConfig) -> list[str]:
     found = out_of_bounds(from_plain(config.data, DataConfig, "data"), "data")
-    if config.checkpoint:
-        found += _existing_file("checkpoint", config.checkpoint)
-    else:
-        found.append("checkpoint=: the file to score is required; write checkpoint=runs/NAME/best.pt")
+    found += _network_file(config)
     for key in sorted(config.data.keys() & {"root", "sbd_root"}):
         found += _existing_folder(f"data.{key}", config.data[key])
+    return found
+
+
+def authors_problems(model: ModelConfig, validation: ValidationConfig) -> list[str]:
+    """Why this network cannot be asked the authors' way."""
+    found = []
+    if model.padding is not Padding.reflect:
+        found.append(
+            "protocol=authors: it reflects the image by the front end's margin, and with model.padding=zero there is "
+            "none; use whole or tiles"
+        )
+    if validation.flip or validation.scales != [1.0]:
+        found.append(
+            f"protocol=authors: one view of the image, not flip={shown(validation.flip)} and "
+            f"scales={shown(validation.scales)}; set flip=false and scales=[1], or use whole or tiles"
+        )
+    return found
+
+
+def _head(model: ModelConfig) -> list[str]:
+    if model.head is Head.interpolated or model.node_offset_px == TRANSPOSED_OFFSET_PX:
+        return []
+    return [
+        f"model.node_offset_px={shown(model.node_offset_px)}: the transposed convolution puts cell i at pixel "
+        f"8i + {TRANSPOSED_OFFSET_PX}; set model.node_offset_px={TRANSPOSED_OFFSET_PX}, or model.head=interpolated"
+    ]
+
+
+def _network_file(config: EvalConfig | PredictConfig) -> list[str]:
+    """Whose network the file holds: ours say so themselves, Caffe's are told by name."""
+    if not config.checkpoint:
+        return ["checkpoint=: the file of a network is required; write checkpoint=runs/NAME/best.pt"]
+    found = _existing_file("checkpoint", config.checkpoint)
+    key, is_caffe = f"checkpoint={config.checkpoint}", Path(config.checkpoint).suffix == ".caffemodel"
+    if is_caffe and config.model.classes_of is None:
+        found.append(f"{key}: Caffe's weights do not say what network they are of; add model=NAME, {NETWORKS}")
+    if not is_caffe and config.model != ModelConfig():
+        found.append(f"{key}: it knows its own network, so model.* says nothing; leave it out")
+    if is_caffe:
+        found += _frontend(config.model.frontend) + _context(config.model.context) + _head(config.model)
     return found
 
 
@@ -107,6 +158,25 @@ def _loss_grids(config: Config) -> list[str]:
     return [
         f"model.node_offset_px={offset}: no label lies at half a pixel, and the loss is taken at the cells; set {keys}"
     ]
+
+
+def _mirrors(config: Config) -> list[str]:
+    """Cells can be mirrored where the front end no longer learns and every cell has a label of its own."""
+    found = []
+    for name in config.stages:
+        if name not in STAGES or getattr(config.stage, name).mirror is Mirror.pixels:
+            continue
+        key, cure = f"stage.{name}.mirror=cells", f"stage.{name}.mirror=pixels"
+        if name != "context":
+            found.append(f"{key}: the front end learns from mirrored images here, not from mirrored maps; set {cure}")
+        elif _grid(config, name) is LossGrid.pixels:
+            found.append(
+                f"{key}: a loss at the cells is required, where each has a label that is mirrored with it, and "
+                f"stage.{name}.loss.grid=pixels; set {cure}, or stage.{name}.loss.grid=cells"
+            )
+        if not config.data.augment.mirror:
+            found.append(f"{key}: data.augment.mirror=false, so there is nothing to mirror; set {cure}")
+    return found
 
 
 def _grid(config: Config, stage: str) -> LossGrid:
@@ -186,6 +256,14 @@ def _existing_file(key: str, file: str | None) -> list[str]:
         return []
     what = "this is a folder" if Path(file).is_dir() else "there is no such file"
     return [f"{key}={file}: {what}{_seen_from_here(file)}; correct the path"]
+
+
+def _existing_input(path: str) -> list[str]:
+    if not path:
+        return ["input=: an image, or a folder of images, is required; write input=PATH"]
+    if not Path(path).exists():
+        return [f"input={path}: there is no such file or folder{_seen_from_here(path)}; correct the path"]
+    return []
 
 
 def _seen_from_here(path: str) -> str:

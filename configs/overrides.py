@@ -53,8 +53,8 @@ class CommandLine:
         for part in ("frontend", "context"):
             if {"model", part} <= self.groups.keys() & given.keys():
                 self.problems.append(
-                    f"{given[part]} beside {given['model']}, which names a whole network: leave one of them out, or set "
-                    f"single keys, model.{part}.*"
+                    f"{given[part]} beside {given['model']}, which names a whole network: leave one of them out, or "
+                    f"set single keys, model.{part}.*"
                 )
 
     def _parsed(self, setting: Setting) -> Override | None:

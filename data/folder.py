@@ -85,10 +85,10 @@ def without_suffix(name: str, suffix: str) -> str:
     return stem if extension.lower() in IMAGE_SUFFIXES else name
 
 
-def list_files(folder: Path, suffix: str) -> dict[str, Path]:
+def list_files(folder: Path, suffix: str, cure: str = SPLIT_CURE) -> dict[str, Path]:
     """Common part of the name (path below `folder`) -> file, for all files with the suffix; "" takes any image."""
     if not folder.is_dir():
-        raise missing(folder, SPLIT_CURE)
+        raise missing(folder, cure)
     files: dict[str, Path] = {}
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -102,7 +102,7 @@ def list_files(folder: Path, suffix: str) -> dict[str, Path]:
                 raise ValueError(f"{files[name]} and {file} have one name; tell them apart by data.folder.image_suffix")
             files[name] = file
     if not files:
-        raise ValueError(f"{folder} holds no {suffix or 'image'} files; {SPLIT_CURE}")
+        raise ValueError(f"{folder} holds no {suffix or 'image'} files; {cure}")
     return files
 
 

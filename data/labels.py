@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import VOID as VOID
+from configs.schema import DataName
 
 NOT_ALLOWED = 254  # in an id table: a raw id that the data set does not have
 MAX_CLASSES = 254  # train ids 0..253
@@ -117,6 +118,16 @@ _AUTHORS: dict[str, Color] = {
     "Bicyclist": (0, 128, 192),
 }
 CAMVID = KITTI = ClassSet(tuple(_AUTHORS), tuple(_AUTHORS.values()))
+
+
+def released_classes(name: DataName) -> ClassSet:
+    """What the authors' network for this data set answers with, in its order."""
+    return {
+        DataName.voc: VOC,
+        DataName.camvid: CAMVID,
+        DataName.kitti: KITTI,
+        DataName.cityscapes: CITYSCAPES,
+    }[name]
 
 
 def id_table(class_ids: Sequence[int], void_ids: Iterable[int]) -> Labels:

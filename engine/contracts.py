@@ -7,9 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from configs.schema import Head
+
 
 class Batch(Protocol):
-    """Bytes: uint8 images (B, 3, H, W) and uint8 labels (B, H', W'); 255 is void."""
+    """Bytes: uint8 images (B, 3, H, W) and uint8 labels (B, H', W'); 255 is void.
+
+    `mirrored_B` says whose front-end maps, and labels under their cells, are to be mirrored; None: nobody's.
+    """
 
     @property
     def images_B3HW(self) -> Tensor: ...
@@ -17,6 +22,8 @@ class Batch(Protocol):
     def labels_BHW(self) -> Tensor: ...
     @property
     def names(self) -> list[str]: ...
+    @property
+    def mirrored_B(self) -> Tensor | None: ...
 
 
 class DenseModel(Protocol):
@@ -25,6 +32,7 @@ class DenseModel(Protocol):
     stride: int
     margin_px: int
     node_offset_px: float
+    head: Head
     num_classes: int
     context: nn.Module | None
 

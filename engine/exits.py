@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 OK, FAILED, WRONG_INPUT, DAMAGED_FILE, STOPPED = 0, 1, 2, 3, 75
+INTERRUPTED = 130  # as shells count SIGINT
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -18,6 +19,8 @@ def guarded(command: Callable[[], int]) -> int:
     """
     try:
         return command()
+    except KeyboardInterrupt:
+        return _tell("interrupted", INTERRUPTED)
     except torch.OutOfMemoryError as error:
         advice = "out of memory: lower stage.*.crop_px, stage.*.batch, or raise stage.*.accumulation"
         return _tell(f"{advice} ({str(error).splitlines()[0]})", FAILED)

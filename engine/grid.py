@@ -7,28 +7,32 @@ The authors train cell i on the label at pixel 8i and zoom with cells at 8i; the
 import torch
 from torch import Tensor
 
+from configs.schema import Head
 
-def interpolation_matrix(num_pixels: int, num_cells: int, stride: int, node_offset_px: float) -> Tensor:
+
+def interpolation_matrix(
+    num_pixels: int, num_cells: int, stride: int, node_offset_px: float, head: Head = Head.interpolated
+) -> Tensor:
     """Linear interpolation of cells at pixels as a matrix (num_pixels, num_cells).
 
-    Before the first cell and past the last one the nearest cell is repeated. Paper's code reads past the end there.
+    Before the first cell and past the last one the nearest cell is repeated (paper's code reads past the end there).
+    With `Head.transposed` zeros lie there: this then is Caffe's bilinear transposed convolution, its kernel
+    1 - |p - node| / stride written out (kernel 2 * stride, padding stride / 2, nodes at (stride - 1) / 2).
     """
-    position = ((torch.arange(num_pixels) - node_offset_px) / stride).clamp(0, num_cells - 1)
-    lower = position.floor().long()
-    upper = (lower + 1).clamp(max=num_cells - 1)
-    fraction = position - lower
-    matrix = torch.zeros(num_pixels, num_cells)
-    rows = torch.arange(num_pixels)
-    matrix[rows, lower] += 1 - fraction
-    matrix[rows, upper] += fraction
-    return matrix
+    position = (torch.arange(num_pixels) - node_offset_px) / stride
+    if head is Head.interpolated:
+        position = position.clamp(0, num_cells - 1)
+    distance = (position[:, None] - torch.arange(num_cells)).abs()
+    return (1 - distance).clamp(min=0)
 
 
-def upsample(maps_BKhw: Tensor, size: tuple[int, int], stride: int, node_offset_px: float) -> Tensor:
+def upsample(
+    maps_BKhw: Tensor, size: tuple[int, int], stride: int, node_offset_px: float, head: Head = Head.interpolated
+) -> Tensor:
     """Maps at cells to maps at the pixels of an image of `size` (height, width), bilinear, in float32."""
     maps = maps_BKhw.float()
-    vertical_Hh = interpolation_matrix(size[0], maps.shape[-2], stride, node_offset_px).to(maps.device)
-    horizontal_Ww = interpolation_matrix(size[1], maps.shape[-1], stride, node_offset_px).to(maps.device)
+    vertical_Hh = interpolation_matrix(size[0], maps.shape[-2], stride, node_offset_px, head).to(maps.device)
+    horizontal_Ww = interpolation_matrix(size[1], maps.shape[-1], stride, node_offset_px, head).to(maps.device)
     with torch.autocast(maps.device.type, enabled=False):
         return torch.matmul(torch.matmul(vertical_Hh, maps), horizontal_Ww.T)
 

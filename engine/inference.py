@@ -1,6 +1,7 @@
 """From an image of any size to class probabilities at its own pixels.
 
-Order as in the authors' code: softmax at the cells, bilinear interpolation of the probabilities, argmax by the caller.
+Order as in the authors' code: softmax at the cells, bilinear interpolation of the probabilities, argmax by the caller;
+with the transposed convolution as head: logits to pixels, softmax, argmax.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from configs.schema import Protocol, ValidationConfig
+from configs.schema import Head, Protocol, ValidationConfig
 from engine.contracts import DenseModel
 from engine.grid import upsample
 
@@ -44,19 +45,55 @@ def whole_logits(model: DenseModel, maps: Maps, images_B3HW: Tensor) -> Tensor:
 
 
 def tiled_logits(model: DenseModel, maps: Maps, images_B3HW: Tensor, tile_px: list[int]) -> Tensor:
-    """The same from tiles that overlap by the margin only, so that their cells abut; tile sides are whole cells."""
+    """The same from tiles that overlap by the margin only, so that their cells abut; the last end with the image."""
     height, width = (round_up(size, model.stride) for size in images_B3HW.shape[-2:])
-    tile_height, tile_width = min(tile_px[0], height), min(tile_px[1], width)
-    margin = model.margin_px
+    step, margin = [round_up(side, model.stride) for side in tile_px], model.margin_px
     rows = []
-    for top in range(0, height, tile_height):
+    for top in range(0, height, step[0]):
+        tile_height = min(step[0], height - top) + 2 * margin
         row = []
-        for left in range(0, width, tile_width):
-            window = (top - margin, left - margin, tile_height + 2 * margin, tile_width + 2 * margin)
-            row.append(maps(crop_reflected(images_B3HW, *window)))
+        for left in range(0, width, step[1]):
+            tile_width = min(step[1], width - left) + 2 * margin
+            row.append(maps(crop_reflected(images_B3HW, top - margin, left - margin, tile_height, tile_width)))
         rows.append(torch.cat(row, dim=-1))
-    cells = torch.cat(rows, dim=-2)
-    return cells[..., : height // model.stride, : width // model.stride]
+    return torch.cat(rows, dim=-2)
+
+
+def authors_probabilities(model: DenseModel, maps: Maps, images_B3HW: Tensor, tile_px: list[int]) -> Tensor:
+    """Class probabilities (B, K, H, W) in the order of the authors' predict.py, tiles of the full size always.
+
+    The image is reflected by the margin, and what the last tiles lack is reflected once more, about the padded image's
+    edge; the context module sees it. Code: tiles advance by `tile_px` (for KITTI 158.5 cells, so a second one is 4 px
+    off), and the zoom reads past the last cell. Here: tiles advance by whole cells, and the last cell is repeated.
+    """
+    height, width = images_B3HW.shape[-2:]
+    margin, step = model.margin_px, [round_up(side, model.stride) for side in tile_px]
+    rows = []
+    for top in range(0, height, step[0]):
+        vertical = _tile_range(top, tile_px[0], height, margin).to(images_B3HW.device)
+        row = []
+        for left in range(0, width, step[1]):
+            horizontal = _tile_range(left, tile_px[1], width, margin).to(images_B3HW.device)
+            with torch.autocast(images_B3HW.device.type, enabled=False):
+                logits_BKhw = maps(images_B3HW[..., vertical, :][..., horizontal])
+            if model.head is Head.transposed:
+                logits_BKhw = _to_pixels(model, logits_BKhw, (step[0], step[1]))
+            row.append(logits_BKhw.softmax(1))
+        rows.append(torch.cat(row, dim=-1))
+    answers = torch.cat(rows, dim=-2)
+    if model.head is Head.transposed:
+        return answers[..., :height, :width]
+    return _to_pixels(model, answers, (height, width))
+
+
+def _tile_range(first: int, tile_px: int, length: int, margin: int) -> Tensor:
+    """Where the pixels of the tile that scores `first` ... lie in an image of `length`."""
+    tile = reflected_range(-margin, length + margin, length)[first : first + tile_px + 2 * margin]
+    return tile[reflected_range(0, tile_px + 2 * margin, len(tile))]
+
+
+def _to_pixels(model: DenseModel, maps_BKhw: Tensor, size: tuple[int, int]) -> Tensor:
+    return upsample(maps_BKhw, size, model.stride, model.node_offset_px, model.head)
 
 
 def probabilities(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps | None = None) -> Tensor:
@@ -71,18 +108,27 @@ def probabilities(model: DenseModel, config: ValidationConfig, images_B3HW: Tens
         scaled = _resize(images_B3HW, scale)
         for mirrored in (False, True) if config.flip else (False,):
             view = scaled.flip(-1) if mirrored else scaled
-            if config.protocol is Protocol.tiles:
-                logits_BKhw = tiled_logits(model, maps, view, config.tile_px)
-            else:
-                logits_BKhw = whole_logits(model, maps, view)
-            shape = (view.shape[-2], view.shape[-1])
-            pixels = upsample(logits_BKhw.float().softmax(1), shape, model.stride, model.node_offset_px)
+            pixels = _probabilities_of_view(model, config, view, maps)
             pixels = pixels.flip(-1) if mirrored else pixels
-            if shape != size:
+            if pixels.shape[-2:] != size:
                 pixels = functional.interpolate(pixels, size, mode="bilinear", align_corners=False)
             total = pixels if total is None else total + pixels
     assert total is not None, "validation.scales is empty"
     return total / (len(config.scales) * (2 if config.flip else 1))
+
+
+def _probabilities_of_view(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps) -> Tensor:
+    match config.protocol:
+        case Protocol.authors:
+            return authors_probabilities(model, maps, images_B3HW, config.tile_px)
+        case Protocol.tiles:
+            logits_BKhw = tiled_logits(model, maps, images_B3HW, config.tile_px)
+        case Protocol.whole:
+            logits_BKhw = whole_logits(model, maps, images_B3HW)
+    size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
+    if model.head is Head.transposed:
+        return _to_pixels(model, logits_BKhw, size).softmax(1)
+    return _to_pixels(model, logits_BKhw.float().softmax(1), size)
 
 
 def _resize(images_B3HW: Tensor, scale: float) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from configs.schema import VOID, LossConfig, LossGrid
+from configs.schema import VOID, Head, LossConfig, LossGrid
 from engine.grid import sample_labels, upsample
 
 
@@ -21,6 +21,7 @@ class CrossEntropy:
     config: LossConfig
     stride: int
     node_offset_px: float
+    head: Head = Head.interpolated
 
     def _class_weights(self, device: torch.device) -> Tensor | None:
         weights = self.config.class_weights
@@ -42,7 +43,7 @@ class CrossEntropy:
         """The undivided loss; 0, with a gradient, where everything is void."""
         if self.config.grid is LossGrid.pixels:
             size = (targets.shape[-2], targets.shape[-1])
-            logits_BKhw = upsample(logits_BKhw, size, self.stride, self.node_offset_px)
+            logits_BKhw = upsample(logits_BKhw, size, self.stride, self.node_offset_px, self.head)
         class_weights = self._class_weights(targets.device)
         return functional.cross_entropy(
             logits_BKhw.float(), targets, weight=class_weights, ignore_index=VOID, reduction="sum"

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from configs.schema import ValidationConfig
 from engine.evaluate import Evaluation
@@ -14,7 +13,8 @@ from engine.pictures import confusion_figure, panel, write_png
 def write_scores(
     folder: Path,
     evaluation: Evaluation,
-    classes: dict[str, Any],
+    names: Sequence[str],
+    palette: Sequence[Sequence[int]],
     validation: ValidationConfig,
     *,
     checkpoint: str,
@@ -22,7 +22,7 @@ def write_scores(
     precision: str,
 ) -> Path:
     """scores.json (fractions 0..1; absent classes null), confusion.png and a picture of each image that was kept."""
-    scores, names = evaluation.scores, classes["names"]
+    scores = evaluation.scores
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,7 +43,7 @@ def write_scores(
         },
     )
     write_png(folder / "confusion.png", confusion_figure(scores.confusion_KK, names))
-    write_pictures(folder, evaluation, classes["palette"])
+    write_pictures(folder, evaluation, palette)
     return folder / "scores.json"
 
 

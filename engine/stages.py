@@ -102,7 +102,7 @@ class StageRunner:
             config=config,
             model=self.model,
             optimizer=optimizer,
-            loss=CrossEntropy(config.loss, self.model.stride, self.model.node_offset_px),
+            loss=CrossEntropy(config.loss, self.model.stride, self.model.node_offset_px, self.model.head),
             runtime=self.runtime,
             report=self.report,
             stop=self.stop,

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
 
-from configs.schema import ModelConfig
+from configs.schema import Head, ModelConfig
+from models.caffe import CONTEXT_PREFIXES, read_caffe, to_state
 from models.context import Context
 from models.frontend import Frontend
-from models.pretrained import Report, load_into, read_pretrained
+from models.pretrained import Pretrained, Report, load_into, read_pretrained
 from models.segmenter import Segmenter
 
 DEFAULT_MEAN_RGB = (122.679, 116.669, 104.007)  # ImageNet, as VGG's authors subtracted it
@@ -40,6 +42,7 @@ def build_segmenter(
         mean_rgb=config.mean_rgb or mean_rgb,
         scale_rgb=config.scale_rgb or scale_rgb,
         node_offset_px=config.node_offset_px,
+        head=config.head,
     )
     return segmenter, report
 
@@ -69,6 +72,49 @@ def restore_segmenter(config: ModelConfig, num_classes: int, state: Mapping[str,
         )
     segmenter.load_state_dict(state)
     return segmenter
+
+
+def read_released(path: Path, config: ModelConfig, num_classes: int) -> tuple[Segmenter, Report]:
+    """The network that a .caffemodel holds, and what became of every tensor; without context layers, a front end alone.
+
+    Raises ValueError where the file is damaged, holds another network, or lacks a layer.
+    """
+    segmenter, _ = build_segmenter(replace(config, pretrained=None), num_classes, (), seed=0)
+    blobs = read_caffe(path)
+    if any(layer.startswith(CONTEXT_PREFIXES) for layer in blobs):
+        segmenter.insert_context(build_context(config, num_classes, seed=0))
+    try:
+        taken = to_state(blobs, {name: parameter.shape for name, parameter in segmenter.named_parameters()})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    missing = [name for name, state in taken.states.items() if state == "missing"]
+    if missing:
+        raise ValueError(
+            f"{path}: it lacks {', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}: a whole network is "
+            "required; weights that only start a training belong to model.pretrained"
+        )
+    if config.head is Head.transposed:
+        _check_transposed(path, blobs, segmenter.stride)
+    segmenter.load_state_dict(taken.tensors, strict=False)  # mean and scale are the config's
+    source = Pretrained(taken.tensors, _three(segmenter.mean_rgb), _three(segmenter.scale_rgb), str(path))
+    return segmenter, Report(source, taken.states, taken.unused)
+
+
+def _check_transposed(path: Path, blobs: Mapping[str, Sequence[Tensor]], stride: int) -> None:
+    """The head is computed, not loaded; a file that enlarges in another way is another network."""
+    taps = 1 - (torch.arange(2 * stride) - (stride - 0.5)).abs() / stride
+    kernel = torch.outer(taps, taps)
+    for tensor in blobs.get("ctx_upsample", [])[:1]:
+        if tensor.shape[-2:] != kernel.shape or not torch.allclose(tensor, kernel, atol=1e-3):
+            raise ValueError(
+                f"{path}: ctx_upsample {tuple(tensor.shape)} is not the bilinear kernel of {2 * stride}x{2 * stride}, "
+                "and model.head=transposed is that kernel"
+            )
+
+
+def _three(buffer: Tensor) -> tuple[float, float, float]:
+    first, second, third = buffer.flatten().tolist()
+    return first, second, third
 
 
 def build_initial(

@@ -26,6 +26,7 @@ from torch import Tensor
 MAX_FIELDS = 100_000  # of a whole file, three messages deep; the released networks have fewer than a thousand
 MAX_AXES = 32  # Caffe's own bound
 MAX_NAME_BYTES = 1000
+CONTEXT_PREFIXES = ("ctx_", "ct_")  # of the context layers, in the released files
 LEGACY_AXES = ("num", "channels", "height", "width")
 
 # Message, field, number, type ("*" for repeated). A layer has two layouts: V1 is found in `layers`, the new in `layer`.
@@ -243,6 +244,6 @@ def _context_layers(num_convolutions: int) -> dict[str, str]:
 
 def _is_required(file_name: str, num_context: int, places: Mapping[str, str]) -> bool:
     """Whether a network without a place for it must be another one."""
-    if file_name.startswith(("ctx_", "ct_")):
+    if file_name.startswith(CONTEXT_PREFIXES):
         return num_context > 0 and not file_name.startswith("ctx_upsample")
     return file_name.startswith("conv") and any(place.startswith("conv") for place in places)

@@ -1,6 +1,6 @@
 """A network in figures and in a few lines: what it sees, what it costs."""
 
-from configs.schema import ModelConfig
+from configs.schema import ModelConfig, Padding, Protocol, ValidationConfig
 from models import context, frontend, geometry
 
 
@@ -25,3 +25,33 @@ def network_line(config: ModelConfig) -> str:
         f"{figures['context_field_cells']} cells, {figures['field_px']} px in all; stride {figures['stride']}, "
         f"margin {figures['margin_px']} px"
     )
+
+
+def tiling_line(config: ModelConfig, validation: ValidationConfig, *, has_context: bool) -> str:
+    """Where tiles must answer as the whole image does, and where they cannot; empty for whole images.
+
+    The margin covers the front end; what the context module sees beyond a tile are zeros.
+    """
+    if validation.protocol is Protocol.whole:
+        return ""
+    height, width = validation.tile_px
+    tiles = f"tiles of {height}x{width}"
+    if config.padding is Padding.zero:
+        return f"{tiles}: the front end pads each with zeros, so answers near a seam are not those of the whole image"
+    if not has_context:
+        return f"{tiles}: the margin covers the front end, so they answer as the whole image does"
+    reach_px = context_reach_px(config)
+    if min(height, width) <= 2 * reach_px:
+        return (
+            f"{tiles}: the context module sees {reach_px} px to every side, so no answer in an image of several tiles "
+            "must be that of the whole image"
+        )
+    return (
+        f"{tiles}: within {reach_px} px of a seam, as far as the context module sees, answers may differ from the "
+        "whole image's"
+    )
+
+
+def context_reach_px(config: ModelConfig) -> int:
+    """How far the context module sees from its cell, to every side."""
+    return geometry.stride(frontend.layer_table(config.frontend, config.padding)) * sum(config.context.dilations)

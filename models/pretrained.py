@@ -44,7 +44,7 @@ class Report:
     def __str__(self) -> str:
         mean = ", ".join(f"{value:.6g}" for value in self.pretrained.mean_rgb)
         scale = ", ".join(f"{value:.6g}" for value in self.pretrained.scale_rgb)
-        lines = [f"pretrained {self.pretrained.source}, for (RGB - ({mean})) * ({scale})"]
+        lines = [f"weights of {self.pretrained.source}, for (RGB - ({mean})) * ({scale})"]
         for state in ("loaded", "reshaped", "fresh", "missing"):
             names = [name for name in self.states if self.states[name] == state]
             if names:

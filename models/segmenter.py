@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from configs.schema import Head
 from models.frontend import Frontend
 
 
@@ -26,6 +27,7 @@ class Segmenter(nn.Module):
         mean_rgb: Sequence[float],
         scale_rgb: Sequence[float],
         node_offset_px: float = 0.0,
+        head: Head = Head.interpolated,
     ) -> None:
         super().__init__()
         self.frontend = frontend
@@ -34,6 +36,7 @@ class Segmenter(nn.Module):
         self.stride = frontend.stride
         self.margin_px = frontend.margin_px
         self.node_offset_px = node_offset_px
+        self.head = head
         self.frontend_frozen = False
         self.register_buffer("mean_rgb", torch.tensor(mean_rgb, dtype=torch.float32).view(3, 1, 1))
         self.register_buffer("scale_rgb", torch.tensor(scale_rgb, dtype=torch.float32).view(3, 1, 1))

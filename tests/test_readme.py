@@ -7,19 +7,22 @@ from pathlib import Path
 import pytest
 
 from configs.compose import compose, composed
-from configs.schema import AnalyzeConfig, EvalConfig
+from configs.schema import AnalyzeConfig, EvalConfig, PredictConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^    \.venv/bin/python (train|eval|analyze)\.py ?(.*)$", README, re.MULTILINE)
+COMMANDS = re.findall(r"^    \.venv/bin/python (train|eval|predict|analyze)\.py ?(.*)$", README, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("program", "line"), COMMANDS, ids=[f"{program} {line}" for program, line in COMMANDS])
 def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
-    (tmp_path / "file.pth").touch()
+    for name in ("file.pth", "file.caffemodel", "image.png"):
+        (tmp_path / name).touch()
     words = shlex.split(line, comments=True)
     for place, path in (
         ("DIR", tmp_path),
+        ("FILE.caffemodel", tmp_path / "file.caffemodel"),
+        ("IMAGE", tmp_path / "image.png"),
         ("FILE", tmp_path / "file.pth"),
         ("runs/NAME/best.pt", tmp_path / "file.pth"),
     ):
@@ -27,11 +30,11 @@ def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
     if program == "train":
         compose(words)
     else:
-        composed(program, {"eval": EvalConfig, "analyze": AnalyzeConfig}[program], words)
+        composed(program, {"eval": EvalConfig, "predict": PredictConfig, "analyze": AnalyzeConfig}[program], words)
 
 
 def test_there_are_commands_of_every_kind() -> None:
-    assert {program for program, _ in COMMANDS} == {"train", "eval", "analyze"}
+    assert {program for program, _ in COMMANDS} == {"train", "eval", "predict", "analyze"}
 
 
 def test_every_make_target_that_is_mentioned_exists() -> None:

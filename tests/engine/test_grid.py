@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from configs.schema import Head
 from engine.grid import sample_labels, upsample
 
 
@@ -19,6 +20,17 @@ def test_offset_3_5_equals_bilinear_without_align_corners() -> None:
     maps = torch.randn(2, 3, 5, 7)
     reference = functional.interpolate(maps, scale_factor=8, mode="bilinear", align_corners=False)
     torch.testing.assert_close(upsample(maps, (40, 56), 8, 3.5), reference)
+
+
+@pytest.mark.parametrize("size", [(40, 56), (37, 50)])
+def test_the_transposed_head_is_the_bilinear_transposed_convolution(size: tuple[int, int]) -> None:
+    """Kernel 16, stride 8, padding 4, a group for each class; taps by the formula of Caffe's bilinear filler."""
+    maps = torch.randn(2, 3, 5, 7)
+    taps = torch.tensor([1 - abs(k / 8 - (2 * 8 - 1 - 8 % 2) / (2 * 8)) for k in range(16)])
+    kernel = torch.outer(taps, taps).expand(3, 1, 16, 16)
+    reference = functional.conv_transpose2d(maps, kernel, stride=8, padding=4, groups=3)
+    ours = upsample(maps, size, 8, 3.5, Head.transposed)
+    torch.testing.assert_close(ours, reference[..., : size[0], : size[1]])
 
 
 @pytest.mark.parametrize("offset", [0, 3])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.schema import (
+    Head,
     OptimizerConfig,
     OptimizerName,
     Precision,
@@ -38,12 +39,13 @@ class Batch(NamedTuple):
     images_B3HW: Tensor
     labels_BHW: Tensor
     names: list[str]
+    mirrored_B: Tensor | None = None
 
 
 class Tiny(nn.Module):
     """A DenseModel with a dropout, so that the random state matters."""
 
-    stride, margin_px, node_offset_px, num_classes = 8, 0, 0.0, 3
+    stride, margin_px, node_offset_px, num_classes, head = 8, 0, 0.0, 3, Head.interpolated
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -24,32 +24,10 @@ from models.caffe import MESSAGES, by_our_names, fitted, read_caffe, to_state
 from models.context import Context
 from models.frontend import Frontend
 from models.pretrained import Pretrained, Report, load_into, read_pretrained
+from tests.models.caffe_files import RELEASED, encoded, written
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUTS = [("layer", False), ("layer", True), ("layers", False), ("layers", True)]
-CONVOLUTION_V1 = 4  # the type's number in the old layout
-
-
-def encoded(blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy: bool = False) -> bytes:
-    """A file of these layers: new `layer` or V1 `layers`, shapes as they are or in the old four dimensions."""
-    net = MESSAGES["NetParameter"](name=b"net")
-    for name, tensors in blobs.items():
-        layer = getattr(net, layout).add(
-            name=name.encode(), type=CONVOLUTION_V1 if layout == "layers" else b"Convolution"
-        )
-        for tensor in tensors:
-            blob = layer.blobs.add(data=[tensor.numpy().astype("<f4").tobytes()])
-            if legacy:
-                blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - tensor.ndim) + tuple(tensor.shape)
-            else:
-                blob.shape.dim.extend(tensor.shape)
-    content: bytes = net.SerializeToString()
-    return content
-
-
-def written(path: Path, blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy: bool = False) -> Path:
-    path.write_bytes(encoded(blobs, layout, legacy))
-    return path
 
 
 def convolution(out_channels: int, in_channels: int, kernel: int, seed: int = 0) -> list[Tensor]:
@@ -128,13 +106,6 @@ def test_an_rgb_image_through_our_layer_is_what_opencv_makes_of_the_bgr_image(
 
 # Names
 
-NAMES = {
-    "kitti": ("ctx_", "final", [1, 1, 2, 4, 8, 1], ["conv4_1"]),
-    "camvid": ("ctx_", "final", [1, 1, 2, 4, 8, 16, 1], ["conv4_1", "conv5_1"]),
-    "voc": ("ct_", "fc-final", [1, 1, 2, 4, 8, 16, 1], ["conv4_1", "conv5_1"]),
-    "cityscapes": ("ctx_", "final", [1, 1, 2, 4, 8, 16, 32, 64, 1], ["conv4_1", "conv5_1", "conv6_1", "conv7_1"]),
-}
-
 
 def expected_of(dilations: list[int], widths: Sequence[int] = ()) -> dict[str, tuple[int, ...]]:
     """A narrow network's parameters, by the names of the whole."""
@@ -149,21 +120,19 @@ def expected_of(dilations: list[int], widths: Sequence[int] = ()) -> dict[str, t
 
 def released(network: str, widths: Sequence[int] = ()) -> tuple[dict[str, list[Tensor]], dict[str, tuple[int, ...]]]:
     """Random blobs by the names of a released file, in its order, and our network's parameters."""
-    prefix, final, dilations, late = NAMES[network]
-    context = ["conv1_1", "conv1_2", "conv2_1", "conv3_1", *late, "fc1", "final"]
-    expected = expected_of(dilations, widths)
+    rows = [row for row in RELEASED[network].rows() if row.kind == "Convolution"]
+    context = [row for row in RELEASED[network].classifier if row.kernel_size == 3]
+    expected = expected_of([row.dilation for row in context], widths)
     shapes = [shape for name, shape in expected.items() if name.endswith(".weight")]
-    front = [name.split(".")[1] for name in expected if name.startswith("frontend.") and name.endswith(".weight")]
-    names = [*front[:-1], final, *(prefix + layer for layer in context)]
     blobs = {
-        name: convolution(shape[0], shape[1], shape[2], seed)
-        for seed, (name, shape) in enumerate(zip(names, shapes, strict=True))
+        row.name: convolution(shape[0], shape[1], shape[2], seed)
+        for seed, (row, shape) in enumerate(zip(rows, shapes, strict=True))
     }
     return blobs, expected
 
 
 @pytest.mark.parametrize(("layout", "legacy"), LAYOUTS)
-@pytest.mark.parametrize("network", NAMES)
+@pytest.mark.parametrize("network", RELEASED)
 def test_every_layer_of_a_released_file_lands_in_the_layer_of_its_rank(
     tmp_path: Path, network: str, layout: str, legacy: bool
 ) -> None:

@@ -1,0 +1,160 @@
+"""Label maps and scores from a trained network's file, Caffe's or ours, as people ask for them."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import eval as eval_command
+import predict
+from configs.compose import composed, entry_point
+from configs.schema import EvalConfig, PredictConfig
+from data.dataset import read_image
+from engine.inference import probabilities
+from restore import restore
+from tests.models.caffe_files import RELEASED, random_blobs, written
+
+WIDTH = 1 / 32
+NARROW = f"model.frontend.width={WIDTH}"
+TILE = "tile_px=[64,48]"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a narrow network of each kind, and pictures: two in folders, one of them no multiple of 8."""
+    folder = tmp_path_factory.mktemp("work")
+    for name, network in RELEASED.items():
+        written(folder / f"{name}.caffemodel", random_blobs(network.rows(WIDTH), seed=0), "layers", legacy=True)
+    generator = np.random.default_rng(0)
+    for place, size in (("pictures/a.png", (61, 83)), ("pictures/deep/b.jpg", (24, 40))):
+        path = folder / place
+        path.parent.mkdir(exist_ok=True)
+        pixels = generator.integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC).save(path)
+    return folder
+
+
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["predict.py", *words])
+    return entry_point("predict", PredictConfig, predict.main)
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_answer_is_a_gray_png_of_ids_in_the_images_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path, name: str
+) -> None:
+    words = [f"checkpoint={name}.caffemodel", f"model={RELEASED[name].model}", NARROW, TILE, "protocol=authors"]
+    assert run(monkeypatch, work, *words, "input=pictures/a.png", f"output={name}") == 0
+    with Image.open(work / name / "a.png") as image:
+        assert (image.mode, image.size) == ("L", (83, 61))
+        ids_HW = np.array(image)
+    trained = restore(composed("predict", PredictConfig, [*words, "input=pictures"]))
+    pixels = torch.from_numpy(read_image(work / "pictures" / "a.png")).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = probabilities(trained.model.eval(), trained.config.validation, pixels).argmax(1)[0]
+    assert np.array_equal(ids_HW, expected.numpy())
+    assert len(np.unique(ids_HW)) > 1 and ids_HW.max() < RELEASED[name].num_classes
+    printed = capsys.readouterr().out
+    assert "loaded: frontend.conv1_1 ... context.ctx_final" in printed and "reshaped: " in printed
+    assert "float32" in printed and f"0 {trained.classes.names[0]}, 1 {trained.classes.names[1]}" in printed
+
+
+def test_every_image_below_a_folder_keeps_its_place_and_a_damaged_one_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
+) -> None:
+    shutil.copytree(work / "pictures", work / "mixed")
+    (work / "mixed" / "a0.png").write_bytes((work / "pictures" / "a.png").read_bytes()[:200])
+    words = ["checkpoint=camvid.caffemodel", "model=dilation8_camvid", NARROW, TILE, "protocol=tiles"]
+    assert run(monkeypatch, work, *words, "input=mixed", "output=out") == 3
+    told = capsys.readouterr()
+    assert "left out: mixed/a0.png: cannot be decoded" in told.err and "2 of 3 label maps" in told.out
+    assert sorted(path.relative_to(work / "out").as_posix() for path in (work / "out").rglob("*.png")) == [
+        "a.png",
+        "deep/b.png",
+    ]
+
+
+def test_a_front_end_alone_is_asked_without_context_module(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
+) -> None:
+    blobs = random_blobs(RELEASED["kitti"].rows(WIDTH), seed=0)
+    front = {name: tensors for name, tensors in blobs.items() if not name.startswith("ctx_")}
+    written(work / "front.caffemodel", front)
+    words = ["checkpoint=front.caffemodel", "model=dilation7_kitti", NARROW, "protocol=tiles", TILE]
+    assert run(monkeypatch, work, *words, "input=pictures/a.png", "output=front") == 0
+    assert "so they answer as the whole image does" in capsys.readouterr().out
+
+
+def test_a_network_that_lacks_a_layer_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
+) -> None:
+    blobs = random_blobs(RELEASED["camvid"].rows(WIDTH), seed=0)
+    written(work / "gap.caffemodel", {name: tensors for name, tensors in blobs.items() if name != "conv4_2"})
+    words = ["checkpoint=gap.caffemodel", "model=dilation8_camvid", NARROW, "input=pictures"]
+    assert run(monkeypatch, work, *words) == 2
+    assert "it lacks frontend.conv4_2.weight, frontend.conv4_2.bias" in capsys.readouterr().err
+
+
+def test_another_way_to_enlarge_is_another_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
+) -> None:
+    blobs = random_blobs(RELEASED["cityscapes"].rows(WIDTH), seed=0)
+    blobs["ctx_upsample"] = [torch.full_like(blobs["ctx_upsample"][0], 0.25)]
+    written(work / "nearest.caffemodel", blobs)
+    words = ["checkpoint=nearest.caffemodel", "model=dilation10_cityscapes", NARROW, "input=pictures"]
+    assert run(monkeypatch, work, *words) == 2
+    assert "ctx_upsample (19, 1, 16, 16) is not the bilinear kernel" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["checkpoint=voc.caffemodel"], "add model=NAME, one of dilation7_kitti"),
+        (["checkpoint=voc.caffemodel", "model=dilation8_camvid", NARROW], "another network than model"),
+        (["checkpoint=voc.caffemodel", "model=dilation8_vox"], "did you mean dilation8_voc"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "output=pictures", "input=pictures/a.png"],
+         "would be written over it"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", "input=nowhere"], "input=nowhere: there is no such"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "input=kitti.caffemodel"], "an image is req"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "protocol=authors", "flip=true"],
+         "one view of the image, not flip=true"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "protocol=authors", "precision=bfloat16"],
+         "protocol=authors is always float32"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "model.padding=zero", "protocol=authors"],
+         "with model.padding=zero there is none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_told_before_anything_is_answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path, words: list[str], message: str
+) -> None:
+    extra = [] if any(word.startswith("input=") for word in words) else ["input=pictures"]
+    assert run(monkeypatch, work, *words, *extra) == 2
+    told = capsys.readouterr().err
+    assert message in told and "Traceback" not in told
+
+
+def test_a_released_network_is_scored_on_its_data_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
+) -> None:
+    """On its own answers, so the score is known."""
+    root = work / "kitti_set"
+    for folder in ("images", "labels"):
+        (root / "val" / folder).mkdir(parents=True)
+    words = ["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, TILE, "protocol=authors"]
+    assert run(monkeypatch, work, *words, "input=pictures/a.png", "output=answers") == 0
+    shutil.copy(work / "pictures" / "a.png", root / "val" / "images")
+    shutil.copy(work / "answers" / "a.png", root / "val" / "labels")
+    monkeypatch.setattr(sys, "argv", ["eval.py", *words, f"data.root={root}", "output=scores", "workers=0"])
+    code = entry_point("eval", EvalConfig, eval_command.main)
+    told = capsys.readouterr()
+    assert code == 0, told.err
+    scores = json.loads((work / "scores" / "scores.json").read_text())
+    assert scores["mean_iou"] == 1 and scores["num_images"] == 1
+    assert scores["protocol"]["protocol"] == "authors" and scores["protocol"]["precision"] == "float32"
+    assert scores["protocol"]["tile_px"] == [64, 48]
