@@ -60,7 +60,7 @@ def train(config: Config) -> int:
 
     def batches_of(stage: StageConfig, seed: int) -> TrainBatches:
         height, width = stage.crop_px
-        transform = TrainTransform(config.data.augment, (height, width), model.margin_px)
+        transform = TrainTransform(config.data.augment, (height, width), model.margin_px, stage.mirror)
         micro_batch = stage.batch // stage.accumulation
         return lambda first, last: train_batches(
             learned, transform, micro_batch=micro_batch, first=first, last=last, seed=seed, workers=workers

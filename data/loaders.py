@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from data.dataset import ImageSet
-from data.transforms import TrainTransform
+from data.transforms import TrainTransform, is_mirrored
 
 TIMEOUT_S = 300  # longest wait for a batch before its worker counts as hung
 NOTHING = -1
@@ -25,11 +25,15 @@ Key = tuple[int, int]  # epoch, index
 
 
 class Batch(NamedTuple):
-    """Images and labels as uint8; an image is its label's region with the margin around it."""
+    """Images and labels as uint8; an image is its label's region with the margin around it.
+
+    `mirrored_B` (bool) says which samples are still to be mirrored, cell by cell; None: none is.
+    """
 
     images_B3HW: Tensor
     labels_BHW: Tensor
     names: list[str]
+    mirrored_B: Tensor | None = None
 
 
 def train_batches(
@@ -109,9 +113,11 @@ class _Reader(Dataset[Batch | ValueError]):
         for slice_3HW, (image_HW3, _) in zip(images_B3HW, pairs, strict=True):
             slice_3HW[:] = image_HW3.transpose(2, 0, 1)
         labels_BHW = np.stack([label_HW for _, label_HW in pairs])
-        return Batch(
-            torch.from_numpy(images_B3HW), torch.from_numpy(labels_BHW), [self.images.name(index) for _, index in keys]
-        )
+        mirrored_B = None
+        if self.transform and self.transform.leaves_mirror:
+            mirrored_B = torch.tensor([is_mirrored((self.seed, epoch, index)) for epoch, index in keys])
+        names = [self.images.name(index) for _, index in keys]
+        return Batch(torch.from_numpy(images_B3HW), torch.from_numpy(labels_BHW), names, mirrored_B)
 
     def names_in_work(self) -> list[str]:
         return [self.images.name(index) for index in self._reading if index != NOTHING]

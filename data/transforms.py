@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.schema import AugmentConfig
+from configs.schema import AugmentConfig, Mirror
 from data.labels import VOID
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask the package index for news
@@ -31,9 +31,13 @@ class TrainTransform:
 
     The crop's place is uniform over the image. Rotation turns around its centre, and the cut before the rotation is so
     wide that every pixel of the result comes from the padded image: real pixels fill the margin where there are any.
+    With `Mirror.cells` no pixel is mirrored (`leaves_mirror`): `is_mirrored` tells whose cells are to be.
     """
 
-    def __init__(self, augment: AugmentConfig, crop_px: tuple[int, int], margin_px: int) -> None:
+    def __init__(
+        self, augment: AugmentConfig, crop_px: tuple[int, int], margin_px: int, mirror: Mirror = Mirror.pixels
+    ) -> None:
+        self.leaves_mirror = augment.mirror and mirror is Mirror.cells
         self._margin_px = margin_px
         input_px = crop_px[0] + 2 * margin_px, crop_px[1] + 2 * margin_px
         spare_px = _rotation_spare(input_px, augment.rotation_deg)
@@ -47,7 +51,7 @@ class TrainTransform:
             limit = (-augment.rotation_deg, augment.rotation_deg)
             steps.append(Rotate(limit, mask_interpolation=cv2.INTER_NEAREST, fill_mask=VOID, p=1))
             steps.append(CenterCrop(*input_px))
-        if augment.mirror:
+        if augment.mirror and not self.leaves_mirror:
             steps.append(HorizontalFlip(p=0.5))
         if augment.color > 0:
             steps.append(_color(augment.color))
@@ -68,13 +72,23 @@ class TrainTransform:
         return result["image"], result["mask"][margin : height - margin, margin : width - margin]
 
 
+def is_mirrored(key: tuple[int, int, int]) -> bool:
+    """Whether the cells of the sample (seed, epoch, index) are mirrored: one in two, whatever else becomes of it."""
+    return bool(np.random.default_rng(_sources(key)[2]).integers(2))
+
+
 def _generators(key: tuple[int, int, int]) -> tuple[np.random.Generator, random.Random]:
-    """The two sources albumentations draws from.
+    """The two sources albumentations draws from."""
+    for_numpy, for_python, _ = _sources(key)
+    return np.random.default_rng(for_numpy), random.Random(for_python.generate_state(4).tobytes())
+
+
+def _sources(key: tuple[int, int, int]) -> list[np.random.SeedSequence]:
+    """Of numpy's generator, of Python's, and of the mirrored cells.
 
     Spawning keeps them apart from `SeedSequence((seed, epoch))`, which orders the epoch and equals (seed, epoch, 0).
     """
-    for_numpy, for_python = np.random.SeedSequence(key).spawn(2)
-    return np.random.default_rng(for_numpy), random.Random(for_python.generate_state(4).tobytes())
+    return np.random.SeedSequence(key).spawn(3)
 
 
 def _rotation_spare(input_px: tuple[int, int], rotation_deg: float) -> tuple[int, int]:

@@ -108,13 +108,14 @@ class StageLoop:
     def _gradient(self, micro_batches: list[Batch]) -> tuple[float, float]:
         """Loss and gradient norm over the valid pixels of all passes together: sum, count, divide once."""
         device = self.runtime.device
-        targets = [self.loss.targets(batch.labels_BHW.to(device)) for batch in micro_batches]
+        targets = [_mirrored(self.loss.targets(batch.labels_BHW.to(device)), batch) for batch in micro_batches]
         weight = max(1.0, sum(self.loss.weight(target) for target in targets))
         self.optimizer.zero_grad(set_to_none=True)
         loss = 0.0
         for batch, target in zip(micro_batches, targets, strict=True):
             with self.runtime.autocast():
-                logits_BKhw = self.model(batch.images_B3HW.to(device))
+                maps_BKhw = _mirrored(self.model.frontend_maps(batch.images_B3HW.to(device)), batch)
+                logits_BKhw = maps_BKhw if self.model.context is None else self.model.context(maps_BKhw)
             part: Tensor = self.loss.total(logits_BKhw, target) / weight
             part.backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
             loss += float(part.detach())
@@ -122,3 +123,14 @@ class StageLoop:
         largest = self.config.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
         return loss, float(norm)
+
+
+def _mirrored(cells: Tensor, batch: Batch) -> Tensor:
+    """Maps (B, K, h, w) or labels (B, h, w), the samples that the batch says so turned around from left to right.
+
+    Cell for cell: label and map stay together. The labels sampled in a mirrored image lie 7 px further.
+    """
+    if batch.mirrored_B is None:
+        return cells
+    choice = batch.mirrored_B.to(cells.device).view(-1, *[1] * (cells.dim() - 1))
+    return torch.where(choice, cells.flip(-1), cells)

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from configs.compose import FOLDER, compose
+from configs.compose import FOLDER, ConfigError, compose, composed
 from configs.keys import groups_in
 from configs.schema import (
     Config,
     ContextConfig,
     ContextPadding,
+    EvalConfig,
     LossGrid,
+    Mirror,
+    MomentumForm,
     OptimizerName,
     Padding,
     Protocol,
@@ -48,9 +51,9 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ContextConfig]:
-    """Every context module; on the way every option of the other groups is composed, too."""
+    """Every context module; on the way every option of the other parts of a training is composed, too."""
     root = tmp_path_factory.mktemp("data")
-    others = [group for group in GROUPS if group not in ("experiment", "context")]
+    others = [group for group in GROUPS if group not in ("experiment", "context", "model")]
     assert len(GROUPS["context"]) >= max(len(GROUPS[group]) for group in others)
     found = {}
     for number, name in enumerate(GROUPS["context"]):
@@ -77,6 +80,14 @@ def test_every_option_of_every_group_composes(contexts: dict[str, ContextConfig]
     assert contexts.keys() == set(GROUPS["context"])
 
 
+@pytest.mark.parametrize("name", GROUPS["model"])
+def test_every_released_network_composes_for_scoring(name: str, tmp_path: Path) -> None:
+    weights = tmp_path / "any.caffemodel"
+    weights.touch()
+    model = composed("eval", EvalConfig, [f"checkpoint={weights}", f"model={name}"]).model
+    assert model.classes_of is not None and len(model.tile_px) == 2
+
+
 def test_without_words_the_built_in_scenes_are_trained() -> None:
     assert compose().experiment == "shapes"
 
@@ -101,7 +112,7 @@ def test_paper_recipe_has_what_all_of_them_share(recipe: str, recipes: dict[str,
     for settings in (getattr(config.stage, stage) for stage in config.stages):
         optimizer, schedule = settings.optimizer, settings.schedule
         assert (optimizer.name, optimizer.weight_decay, optimizer.bias_lr_factor) == (OptimizerName.sgd, 5e-4, 2)
-        assert optimizer.backbone_lr_factor == 1
+        assert optimizer.backbone_lr_factor == 1 and optimizer.momentum_form is MomentumForm.caffe
         assert (schedule.name, schedule.every_steps, schedule.factor) == (ScheduleName.step, 100_000, 0.1)
         assert settings.loss.grid is (LossGrid.pixels if recipe == "cityscapes_code" else LossGrid.cells)
 
@@ -110,6 +121,38 @@ def test_paper_recipes_have_the_papers_stages(recipes: dict[str, Config]) -> Non
     for recipe in PAPER_RECIPES:
         two = recipe in ("camvid", "kitti")
         assert recipes[recipe].stages == (["frontend", "joint"] if two else ["frontend", "context", "joint"])
+
+
+def test_the_context_module_alone_learns_from_mirrored_maps_where_the_loss_is_at_their_cells(
+    recipes: dict[str, Config],
+) -> None:
+    for recipe in PAPER_RECIPES:
+        mirrors = {stage: getattr(recipes[recipe].stage, stage).mirror for stage in recipes[recipe].stages}
+        mirrored = {stage for stage, mirror in mirrors.items() if mirror is Mirror.cells}
+        assert mirrored == ({"context"} & mirrors.keys() if recipe != "cityscapes_code" else set())
+
+
+@pytest.mark.parametrize(
+    ("stage", "words", "message"),
+    [
+        ("joint", [], "the front end learns from mirrored images here, not from mirrored maps"),
+        ("context", ["stage.context.loss.grid=pixels"], "set stage.context.mirror=pixels, or stage.context.loss.grid="),
+        ("context", ["data.augment.mirror=false"], "data.augment.mirror=false, so there is nothing to mirror"),
+    ],
+)
+def test_cells_that_cannot_be_mirrored_are_refused(stage: str, words: list[str], message: str) -> None:
+    assert compose(words).stage.context.mirror is Mirror.pixels
+    with pytest.raises(ConfigError) as told:
+        compose([f"stage.{stage}.mirror=cells", *words])
+    assert len(told.value.problems) == 1
+    assert told.value.problems[0].startswith(f"stage.{stage}.mirror=cells: ") and message in told.value.problems[0]
+
+
+def test_cells_can_be_mirrored_with_either_padding_and_every_other_change_of_the_image() -> None:
+    changes = ["data.augment.scale_min=0.5", "data.augment.rotation_deg=10", "data.augment.color=0.5"]
+    for padding in Padding:
+        words = ["stage.context.mirror=cells", "stage.context.crop_px=[64,64]", f"model.padding={padding.name}"]
+        assert compose([*words, *changes]).stage.context.mirror is Mirror.cells
 
 
 def test_paper_recipes_have_the_papers_context_modules(recipes: dict[str, Config]) -> None:
@@ -149,7 +192,7 @@ def test_means_are_the_authors_turned_from_bgr_to_rgb(recipes: dict[str, Config]
         "voc_aug": [102.93, 111.36, 116.52],
         "cityscapes": [72.39, 82.91, 73.16],
         "camvid": [110.70313, 108.77809, 105.41213],
-        "kitti": [96.194, 95.551, 91.347],
+        "kitti": [96.1943, 95.55137, 91.34692],
     }
     for name, mean_bgr in means_bgr.items():
         assert recipes[name].data.mean_rgb == mean_bgr[::-1]

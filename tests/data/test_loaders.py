@@ -16,14 +16,15 @@ import torch
 import torch.utils.data._utils
 from numpy.typing import NDArray
 
-from configs.schema import AugmentConfig
+from configs.schema import AugmentConfig, Mirror
 from data import loaders
 from data.labels import CAMVID
 from data.loaders import Batch, shuffled_keys, train_batches, validation_batches
-from data.transforms import TrainTransform
+from data.transforms import TrainTransform, is_mirrored
 
 EVERYTHING = AugmentConfig(mirror=True, scale_min=0.5, scale_max=2, rotation_deg=20, color=0.5)
 TRANSFORM = TrainTransform(EVERYTHING, (16, 24), 4)
+CELLS = TrainTransform(EVERYTHING, (16, 24), 4, Mirror.cells)
 Pixels = NDArray[np.uint8]
 
 
@@ -86,8 +87,16 @@ class Hanging(Numbered):
         return super().read(index)
 
 
-def train(images: Numbered, *, first: int = 0, last: int = 9, workers: int = 0, seed: int = 0) -> Iterator[Batch]:
-    return train_batches(images, TRANSFORM, micro_batch=3, first=first, last=last, seed=seed, workers=workers)
+def train(
+    images: Numbered,
+    *,
+    first: int = 0,
+    last: int = 9,
+    workers: int = 0,
+    seed: int = 0,
+    transform: TrainTransform = TRANSFORM,
+) -> Iterator[Batch]:
+    return train_batches(images, transform, micro_batch=3, first=first, last=last, seed=seed, workers=workers)
 
 
 def assert_equal(ours: list[Batch], theirs: list[Batch]) -> None:
@@ -104,6 +113,23 @@ def test_batches_are_contiguous_bytes() -> None:
     assert batch.images_B3HW.shape == (3, 3, 24, 32) and batch.labels_BHW.shape == (3, 16, 24)
     assert batch.images_B3HW.dtype == batch.labels_BHW.dtype == torch.uint8
     assert batch.images_B3HW.is_contiguous() and batch.labels_BHW.is_contiguous()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_says_which_cells_are_to_be_mirrored_as_their_keys_do(workers: int) -> None:
+    batches = list(train(Numbered(SEVEN), first=4, seed=5, workers=workers, transform=CELLS))
+    keys = shuffled_keys(7, micro_batch=3, first=4, last=9, seed=5)
+    for batch, expected in zip(batches, keys, strict=True):
+        assert batch.mirrored_B is not None and batch.mirrored_B.dtype == torch.bool
+        assert batch.mirrored_B.tolist() == [is_mirrored((5, epoch, index)) for epoch, index in expected]
+        assert batch.names == [f"sample_{index}" for _, index in expected]
+
+
+def test_a_batch_of_which_the_pixels_are_mirrored_asks_for_no_more() -> None:
+    unmirrored = TrainTransform(AugmentConfig(mirror=False), (16, 24), 4, Mirror.cells)
+    for transform in (TRANSFORM, unmirrored):
+        assert next(train(Numbered(SEVEN), transform=transform)).mirrored_B is None
+    assert next(validation_batches(Numbered(SEVEN), batch=2, workers=0)).mirrored_B is None
 
 
 def test_any_number_of_workers_gives_the_same_bits() -> None:

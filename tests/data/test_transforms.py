@@ -1,14 +1,15 @@
 """A training sample: random, yet a pure function of its key, and nothing in it that was not in the file."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from configs.schema import AugmentConfig
+from configs.schema import AugmentConfig, Mirror
 from data.labels import VOID
-from data.transforms import TrainTransform, _rotation_spare
+from data.transforms import TrainTransform, _rotation_spare, is_mirrored
 
 EVERYTHING = AugmentConfig(mirror=True, scale_min=0.5, scale_max=2, rotation_deg=30, color=0.8)
 NOTHING = AugmentConfig(mirror=False)
@@ -57,6 +58,34 @@ def test_mirror_scale_and_position_are_independent_of_each_other() -> None:
         counts = np.histogram2d(table[:, first], table[:, second], bins=2)[0]
         expected = counts.sum(1, keepdims=True) * counts.sum(0, keepdims=True) / counts.sum()
         assert ((counts - expected) ** 2 / expected).sum() < 10.83  # one degree of freedom, one in a thousand
+
+
+def test_a_transform_that_leaves_the_mirror_to_the_cells_mirrors_no_pixel() -> None:
+    image, label = noise(60, 70), noise(60, 70)[..., 0]
+    leaves = TrainTransform(EVERYTHING, (32, 40), 8, Mirror.cells)
+    without = TrainTransform(replace(EVERYTHING, mirror=False), (32, 40), 8)
+    assert leaves.leaves_mirror and not without.leaves_mirror
+    for index in range(20):
+        for ours, theirs in zip(leaves(image, label, (1, 2, index)), without(image, label, (1, 2, index)), strict=True):
+            assert np.array_equal(ours, theirs)
+
+
+def test_cells_of_one_sample_in_two_are_mirrored_in_every_epoch_others() -> None:
+    draws = np.array([[[is_mirrored((seed, epoch, index)) for index in range(20)] for epoch in range(20)]
+                      for seed in range(2)])  # fmt: skip
+    assert all(170 < drawn.sum() < 230 for drawn in draws)  # of 400; the standard deviation is 10
+    assert len({epoch.tobytes() for drawn in draws for epoch in drawn}) == 40
+    assert len({sample.tobytes() for drawn in draws for sample in drawn.T}) == 40
+
+
+def test_mirrored_cells_do_not_depend_on_the_place_of_the_crop() -> None:
+    image = coordinates(100, 100)
+    transform = TrainTransform(AugmentConfig(mirror=True), (24, 24), 0, Mirror.cells)
+    lefts: dict[bool, list[int]] = {False: [], True: []}
+    for index in range(400):
+        lefts[is_mirrored((0, 0, index))].append(int(transform(image, image[..., 0], (0, 0, index))[0][0, 0, 0]))
+    means = [float(np.mean(lefts[mirrored])) for mirrored in (False, True)]
+    assert abs(means[0] - means[1]) < 3 * 22.2 * 2 / 20  # uniform over 77 places: std 22.2; 200 draws each
 
 
 @pytest.mark.parametrize("size_px", [(64, 80), (20, 90), (1, 7)])

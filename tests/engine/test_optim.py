@@ -1,9 +1,16 @@
 """Learning rates: by step, by group."""
 
-import pytest
-from torch import nn
+import copy
+from collections.abc import Iterable
+from pathlib import Path
 
-from configs.schema import OptimizerConfig, OptimizerName, ScheduleConfig, ScheduleName
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from configs.schema import MomentumForm, OptimizerConfig, OptimizerName, ScheduleConfig, ScheduleName
+from engine import checkpoint
 from engine.optim import build_optimizer, set_lr
 from engine.schedule import lr_factor
 
@@ -59,3 +66,97 @@ def test_one_sgd_step_is_the_arithmetic_of_the_paper() -> None:
     second = 0.9 * first + 3 + 0.1 * weight
     assert float(layer.weight.detach()) == pytest.approx(weight - 0.01 * second)
     assert float(layer.bias.detach()) == pytest.approx(1 - 0.02 * 5 - 0.02 * (0.9 * 5 + 5))  # type: ignore[union-attr]
+
+
+MOMENTUM = 0.9
+DROPS = ScheduleConfig(name=ScheduleName.step, every_steps=7, factor=0.1)
+WARMUP = ScheduleConfig(warmup_steps=6)
+
+
+class Steps:
+    """SGD in float64 on two convolutions, one of them of the backbone; gradients are noise drawn from the step."""
+
+    def __init__(self, form: MomentumForm) -> None:
+        torch.manual_seed(0)
+        self.model = nn.ModuleDict(
+            {"frontend": nn.ModuleDict({"conv1_1": nn.Conv2d(2, 3, 3), "fc6": nn.Conv2d(3, 2, 1)})}
+        )
+        self.model.double()
+        config = OptimizerConfig(momentum=MOMENTUM, momentum_form=form, weight_decay=0.05, backbone_lr_factor=0.5)
+        self.optimizer = build_optimizer(config, self.model.named_parameters())
+
+    def take(self, steps: Iterable[int], schedule: ScheduleConfig) -> "Steps":
+        for step in steps:
+            for name, weight in self.model.named_parameters():
+                weight.grad = gradient(name, step, tuple(weight.shape))
+            set_lr(self.optimizer, 0.1 * lr_factor(schedule, step, 20))
+            self.optimizer.step()
+        return self
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
+
+
+def gradient(name: str, step: int, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(np.random.default_rng([step, *name.encode()]).standard_normal(shape))
+
+
+def largest_difference(one: Steps, other: dict[str, Tensor]) -> float:
+    return max(float((weight - other[name]).abs().max()) for name, weight in one.weights().items())
+
+
+def caffes(schedule: ScheduleConfig) -> dict[str, Tensor]:
+    """Twenty steps weight by weight: v = m * v + lr * (g + wd * w), w -= v."""
+    factors = {"frontend.conv1_1": 0.5, "frontend.fc6": 1.0}
+    found = {}
+    for name, weight in Steps(MomentumForm.caffe).weights().items():
+        layer, _, kind = name.rpartition(".")
+        decay, own = (0.05, factors[layer]) if kind == "weight" else (0.0, 2 * factors[layer])
+        w, v = weight.numpy().copy(), np.zeros(weight.shape)
+        for step in range(20):
+            lr = 0.1 * lr_factor(schedule, step, 20) * own
+            v = MOMENTUM * v + lr * (gradient(name, step, w.shape).numpy() + decay * w)
+            w = w - v
+        found[name] = torch.from_numpy(w)
+    return found
+
+
+def test_the_two_momenta_on_a_drop_worked_out_by_hand() -> None:
+    """m = 1/2, gradient 1, rates 1, 0.1. Caffe: v = 1, 0.6; w = -1, -1.6. PyTorch: v = 1, 1.5; w = -1, -1.15."""
+    for form, expected in ((MomentumForm.caffe, -1.6), (MomentumForm.pytorch, -1.15)):
+        weight = nn.Parameter(torch.zeros(1))
+        config = OptimizerConfig(momentum=0.5, momentum_form=form, weight_decay=0)
+        optimizer = build_optimizer(config, [("a.weight", weight)])
+        for lr in (1.0, 0.1):
+            weight.grad = torch.ones(1)
+            set_lr(optimizer, lr)
+            optimizer.step()
+        assert float(weight.detach()) == pytest.approx(expected)
+
+
+def test_both_momenta_agree_while_the_rate_is_constant() -> None:
+    constant = ScheduleConfig()
+    caffe = Steps(MomentumForm.caffe).take(range(20), constant)
+    assert largest_difference(caffe, Steps(MomentumForm.pytorch).take(range(20), constant).weights()) < 1e-13
+
+
+@pytest.mark.parametrize("schedule", [DROPS, WARMUP], ids=["drops", "warm-up"])
+def test_caffes_momentum_is_caffes_where_the_rate_changes_and_pytorchs_is_not(schedule: ScheduleConfig) -> None:
+    expected = caffes(schedule)
+    assert largest_difference(Steps(MomentumForm.caffe).take(range(20), schedule), expected) < 1e-13
+    assert largest_difference(Steps(MomentumForm.pytorch).take(range(20), schedule), expected) > 0.1
+
+
+@pytest.mark.parametrize("form", list(MomentumForm))
+def test_momentum_goes_on_from_a_checkpoint_bit_for_bit(form: MomentumForm, tmp_path: Path) -> None:
+    whole = Steps(form).take(range(20), DROPS)
+    first = Steps(form).take(range(9), DROPS)
+    checkpoint.save(
+        tmp_path / "last.pt", {"model": first.model.state_dict(), "optimizer": first.optimizer.state_dict()}
+    )
+    content, second = checkpoint.load(tmp_path / "last.pt"), Steps(form)
+    second.model.load_state_dict(content["model"])
+    forgetful = copy.deepcopy(second)
+    second.optimizer.load_state_dict(content["optimizer"])
+    assert largest_difference(second.take(range(9, 20), DROPS), whole.weights()) == 0
+    assert largest_difference(forgetful.take(range(9, 20), DROPS), whole.weights()) > 0

@@ -88,24 +88,6 @@ def test_fresh_basic_context_is_relu_bit_for_bit() -> None:
     assert torch.equal(context(maps), maps.relu())
 
 
-def test_fresh_large_context_ends_at_the_scale_it_began_with() -> None:
-    config = ModelConfig(context=ContextConfig(widths=[2, 2, 4, 8, 16, 32, 32]))
-    maps = torch.rand(1, 4, 20, 20)
-    assert torch.allclose(build_context(config, 4, seed=0)(maps), maps, rtol=1e-5)
-
-
-def test_noise_of_the_filler_has_its_std_and_spares_the_identity_taps() -> None:
-    config = ModelConfig(context=ContextConfig(widths=[2] * 7, noise_std=0.01))
-    weight = build_context(config, 20, seed=0).get_submodule("ctx_conv2").weight.detach()
-    groups = torch.arange(40) // 2
-    centre = weight[:, :, 1, 1]
-    same = groups[:, None] == groups[None, :]
-    assert torch.equal(centre[same], torch.full_like(centre[same], 0.5))
-    noise = torch.cat([centre[~same], weight.flatten(2)[:, :, [0, 1, 2, 3, 5, 6, 7, 8]].flatten()])
-    assert abs(float(noise.std()) / (0.01 / 2) - 1) < 0.02
-    assert abs(float(noise.mean())) < 2e-4
-
-
 def test_frozen_front_end_has_no_gradient_and_no_dropout(tiny_frontend: FrontendConfig) -> None:
     config = ModelConfig(frontend=tiny_frontend)
     segmenter = build(config)
