@@ -9,6 +9,7 @@ import json
 import sys
 
 from configs.compose import entry_point, to_plain
+from configs.protocol import deviations
 from configs.schema import Config, StageConfig
 
 
@@ -48,6 +49,8 @@ def train(config: Config) -> int:
     report.say(f"{config.experiment} in {relative(folder.path)} on {runtime.describe()}, seed {config.seed}")
     for line in (learned.describe(), scored.describe(), network_line(config.model)):
         report.say(line)
+    for line in deviations(config):
+        report.say(f"protocol: {line}")
     shared = leaks(learned, scored)
     if shared:
         report.say(f"warning: {len(shared)} images are in both splits, so the score flatters; first: {shared[0]}")
