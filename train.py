@@ -7,10 +7,18 @@ python train.py 'model.context.dilations=[1,1,2,4,1]'      another dilation sche
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from configs.compose import entry_point, to_plain
 from configs.protocol import deviations
-from configs.schema import Config, StageConfig
+from configs.schema import Config, MapSource, Mirror, StageConfig
+
+if TYPE_CHECKING:
+    from data.dataset import ImageSet
+    from data.features import Computed, MapStore
+    from engine.runtime import Runtime
+    from models.segmenter import Segmenter
 
 
 def main(config: Config) -> int:
@@ -61,10 +69,17 @@ def train(config: Config) -> int:
         report.say(str(weights))
     report.config(json.dumps(head["config"], indent=2).splitlines())
 
+    stop = StopRequest()
+
     def batches_of(stage: StageConfig, seed: int) -> TrainBatches:
-        height, width = stage.crop_px
+        (height, width), micro_batch = stage.crop_px, stage.batch // stage.accumulation
+        if stage.maps is MapSource.cached:
+            store = kept_maps(config, stage, learned, model, runtime, report.say, stop.check)
+            names, mirror = [learned.name(index) for index in range(len(learned))], config.data.augment.mirror
+            return lambda first, last: store.batches(
+                names, mirror=mirror, micro_batch=micro_batch, first=first, last=last, seed=seed
+            )
         transform = TrainTransform(config.data.augment, (height, width), model.margin_px, stage.mirror)
-        micro_batch = stage.batch // stage.accumulation
         return lambda first, last: train_batches(
             learned, transform, micro_batch=micro_batch, first=first, last=last, seed=seed, workers=workers
         )
@@ -81,7 +96,7 @@ def train(config: Config) -> int:
         header=head,
     )
     try:
-        with StopRequest() as stop:
+        with stop:
             StageRunner(plan, model, progress, folder, runtime, report, stop).run(resumed)
     except Stopped:
         report.say(f"stopped at {progress.stage} step {progress.step}; resume with\n{resume_command(folder)}")
@@ -92,6 +107,54 @@ def train(config: Config) -> int:
     write_summary(folder, progress, head)
     report.say(last_page(folder, progress, classes.names))
     return OK
+
+
+def kept_maps(
+    config: Config,
+    stage: StageConfig,
+    images: "ImageSet",
+    model: "Segmenter",
+    runtime: "Runtime",
+    say: Callable[[str], None],
+    check: Callable[[], None],
+) -> "MapStore":
+    """The frozen front end's maps of the whole training set, from disk, or computed now and kept there."""
+    import torch
+
+    from data.features import Computed, file_identity, open_store
+    from data.loaders import whole_batches
+    from data.transforms import WholeTransform
+    from engine.losses import CrossEntropy
+
+    crop_px = (stage.crop_px[0], stage.crop_px[1])
+    mirrors = config.data.augment.mirror and stage.mirror is Mirror.pixels
+    loss = CrossEntropy(stage.loss, model.stride, model.node_offset_px, model.head)
+    identity = {
+        "frontend": model.frontend_digest(),
+        "padding": config.model.padding.name,
+        "images": file_identity(images, config.data.shapes),
+        "crop_px": list(crop_px),
+        "mirrored": mirrors,
+        "targets": [stage.loss.grid.name, model.stride, model.node_offset_px],
+        "runtime": [runtime.device.type, runtime.precision.name, runtime.threads, torch.__version__],
+    }
+
+    def compute() -> "Iterator[Computed]":
+        model.eval()
+        transform = WholeTransform(crop_px, model.margin_px)
+        with torch.inference_mode(), runtime.autocast():
+            for batch in whole_batches(
+                images, transform, batch=config.validation.batch, workers=config.runtime.workers
+            ):
+                check()
+                turns = (False, True) if mirrors else (False,)
+                pixels = [batch.images_B3HW.flip(-1) if turn else batch.images_B3HW for turn in turns]
+                labels = [batch.labels_BHW.flip(-1) if turn else batch.labels_BHW for turn in turns]
+                maps = torch.stack([model.frontend_maps(one.to(runtime.device)).float().cpu() for one in pixels], 1)
+                targets = torch.stack([loss.targets(one).to(torch.uint8) for one in labels], 1)
+                yield from map(Computed, maps.numpy(), targets.numpy())
+
+    return open_store(config.cache, identity, compute, len(images), say)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from configs.schema import (
     FrontendConfig,
     Head,
     LossGrid,
+    MapSource,
     Mirror,
     ModelConfig,
     Padding,
@@ -43,7 +44,7 @@ def problems(config: Any) -> list[str]:
         found += _stages(config)
         for name in STAGES:
             found += _stage(f"stage.{name}", getattr(config.stage, name), config.data)
-        found += _loss_grids(config) + _mirrors(config)
+        found += _loss_grids(config) + _mirrors(config) + _kept_maps(config)
         found += _frontend(config.model.frontend) + _context(config.model.context)
         found += _data(config.data) + _weights(config.model.pretrained)
         found += _existing_file("init.checkpoint", config.init.checkpoint)
@@ -177,6 +178,15 @@ def _mirrors(config: Config) -> list[str]:
         if not config.data.augment.mirror:
             found.append(f"{key}: data.augment.mirror=false, so there is nothing to mirror; set {cure}")
     return found
+
+
+def _kept_maps(config: Config) -> list[str]:
+    return [
+        f"stage.{name}.maps=cached: the front end learns in this stage, so its maps change with every step; only the "
+        f"context stage can keep them; set stage.{name}.maps=computed"
+        for name in config.stages
+        if name in STAGES and name != "context" and getattr(config.stage, name).maps is MapSource.cached
+    ]
 
 
 def _grid(config: Config, stage: str) -> LossGrid:

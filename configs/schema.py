@@ -109,6 +109,13 @@ class Mirror(Enum):
     cells = "cells"
 
 
+class MapSource(Enum):
+    """Where the frozen front end's maps come from: every step anew, or once, of whole images, kept on disk."""
+
+    computed = "computed"
+    cached = "cached"
+
+
 class Protocol(Enum):
     """How an image is answered. Tiles overlap by the front end's margin only, so that their cells abut."""
 
@@ -269,6 +276,7 @@ class StageConfig:
     # Height, width of the SCORED region; the margin is added to it.
     crop_px: list[int] = bounded([256, 256], at_least=8, multiple_of=8, lengths=(2,))
     mirror: Mirror = Mirror.pixels  # cells: context stage only
+    maps: MapSource = MapSource.computed  # cached: context stage only; mirror is then the only augmentation
     validate_steps: int = bounded(500, at_least=1)  # validate and save every so many steps, and at the end
     frozen_blocks: int = bounded(0, at_least=0, at_most=8)  # the first blocks (conv1, conv2, ...) do not learn
     clip_norm: float | None = bounded(None, above=0)  # largest 2-norm of the whole gradient
@@ -303,6 +311,14 @@ class RuntimeConfig:
 
 
 @dataclass
+class CacheConfig:
+    """What runs share on disk: front-end maps (stage.context.maps=cached). Safe to remove between runs."""
+
+    root: str = path("runs/cache")
+    max_gb: float = bounded(20.0, above=0)  # of all that is kept there
+
+
+@dataclass
 class RunConfig:
     root: str = path("runs")
     dir: str | None = path(None)  # the run's own folder; none: a fresh one below root
@@ -327,6 +343,7 @@ class Config:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     init: InitConfig = field(default_factory=InitConfig)
     resume: Resume = Resume.never
 

@@ -4,7 +4,7 @@ import atexit
 import multiprocessing
 import signal
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -35,6 +35,12 @@ class Batch(NamedTuple):
     names: list[str]
     mirrored_B: Tensor | None = None
 
+    def frontend_maps(self, frontend: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
+        return frontend(self.images_B3HW.to(device))
+
+    def targets(self, sample: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
+        return sample(self.labels_BHW.to(device))
+
 
 def train_batches(
     images: ImageSet, transform: TrainTransform, *, micro_batch: int, first: int, last: int, seed: int, workers: int
@@ -46,6 +52,13 @@ def train_batches(
     """
     keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed)
     yield from _read(_Reader(images, transform, seed, workers), keys, workers)
+
+
+def whole_batches(images: ImageSet, transform: TrainTransform, *, batch: int, workers: int) -> Iterator[Batch]:
+    """Every sample once, in order, as the transform makes it; all are of one size. Raises as `train_batches` does."""
+    indices = range(len(images))
+    keys = ([(0, index) for index in indices[first : first + batch]] for first in range(0, len(images), batch))
+    yield from _read(_Reader(images, transform, 0, workers), keys, workers)
 
 
 def validation_batches(images: ImageSet, *, batch: int, workers: int) -> Iterator[Batch]:

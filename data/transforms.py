@@ -72,6 +72,26 @@ class TrainTransform:
         return result["image"], result["mask"][margin : height - margin, margin : width - margin]
 
 
+class WholeTransform(TrainTransform):
+    """The whole image as it is, padded to the crop and its margin: what maps are kept of."""
+
+    def __init__(self, crop_px: tuple[int, int], margin_px: int) -> None:
+        super().__init__(AugmentConfig(mirror=False), crop_px, margin_px)
+        self._crop_px = crop_px
+
+    def __call__(
+        self, image_HW3: NDArray[np.uint8], label_HW: NDArray[np.uint8], key: tuple[int, int, int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Raises ValueError for an image that the crop would cut."""
+        height, width = label_HW.shape
+        if height > self._crop_px[0] or width > self._crop_px[1]:
+            raise ValueError(
+                f"an image of {height}x{width} is larger than stage.context.crop_px={list(self._crop_px)}, and maps "
+                "are kept of whole images; set crop_px to the largest image, or stage.context.maps=computed"
+            )
+        return super().__call__(image_HW3, label_HW, key)
+
+
 def is_mirrored(key: tuple[int, int, int]) -> bool:
     """Whether the cells of the sample (seed, epoch, index) are mirrored: one in two, whatever else becomes of it."""
     return bool(np.random.default_rng(_sources(key)[2]).integers(2))

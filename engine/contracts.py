@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -11,10 +12,7 @@ from configs.schema import Head
 
 
 class Batch(Protocol):
-    """Bytes: uint8 images (B, 3, H, W) and uint8 labels (B, H', W'); 255 is void.
-
-    `mirrored_B` says whose front-end maps, and labels under their cells, are to be mirrored; None: nobody's.
-    """
+    """Bytes: uint8 images (B, 3, H, W) and uint8 labels (B, H, W); 255 is void."""
 
     @property
     def images_B3HW(self) -> Tensor: ...
@@ -22,8 +20,18 @@ class Batch(Protocol):
     def labels_BHW(self) -> Tensor: ...
     @property
     def names(self) -> list[str]: ...
+
+
+class TrainBatch(Protocol):
+    """Front-end maps (B, K, h, w) and what they are compared with, computed by the functions it is given, or kept.
+
+    `mirrored_B` says whose maps, and labels under their cells, are to be mirrored; None: nobody's.
+    """
+
     @property
     def mirrored_B(self) -> Tensor | None: ...
+    def frontend_maps(self, frontend: Callable[[Tensor], Tensor], device: torch.device, /) -> Tensor: ...
+    def targets(self, sample: Callable[[Tensor], Tensor], device: torch.device, /) -> Tensor: ...
 
 
 class DenseModel(Protocol):
@@ -58,4 +66,4 @@ class Picture(NamedTuple):
 
 
 ValidationBatches = Callable[[], Iterable[Batch]]
-TrainBatches = Callable[[int, int], Generator[Batch]]  # micro-batches from the first number up to the last
+TrainBatches = Callable[[int, int], Generator[TrainBatch]]  # micro-batches from the first number up to the last

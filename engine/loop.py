@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from configs.schema import StageConfig
-from engine.contracts import Batch, DenseModel, TrainBatches
+from engine.contracts import DenseModel, TrainBatch, TrainBatches
 from engine.losses import CrossEntropy
 from engine.optim import set_lr
 from engine.progress import Progress
@@ -85,7 +85,7 @@ class StageLoop:
                 self.stop.check()
                 self._step(progress, [next(stream) for _ in range(passes)], watch)
 
-    def _step(self, progress: Progress, micro_batches: list[Batch], watch: LossWatch) -> None:
+    def _step(self, progress: Progress, micro_batches: list[TrainBatch], watch: LossWatch) -> None:
         """Learning rate, forward, loss, backward, step."""
         config, began_s = self.config, time.perf_counter()
         lr = config.lr * lr_factor(config.schedule, progress.step, config.steps)
@@ -105,16 +105,16 @@ class StageLoop:
     def _due(self, step: int, every: int) -> bool:
         return step > 0 and (step % every == 0 or step == self.config.steps)
 
-    def _gradient(self, micro_batches: list[Batch]) -> tuple[float, float]:
+    def _gradient(self, micro_batches: list[TrainBatch]) -> tuple[float, float]:
         """Loss and gradient norm over the valid pixels of all passes together: sum, count, divide once."""
         device = self.runtime.device
-        targets = [_mirrored(self.loss.targets(batch.labels_BHW.to(device)), batch) for batch in micro_batches]
+        targets = [_mirrored(batch.targets(self.loss.targets, device), batch) for batch in micro_batches]
         weight = max(1.0, sum(self.loss.weight(target) for target in targets))
         self.optimizer.zero_grad(set_to_none=True)
         loss = 0.0
         for batch, target in zip(micro_batches, targets, strict=True):
             with self.runtime.autocast():
-                maps_BKhw = _mirrored(self.model.frontend_maps(batch.images_B3HW.to(device)), batch)
+                maps_BKhw = _mirrored(batch.frontend_maps(self.model.frontend_maps, device), batch)
                 logits_BKhw = maps_BKhw if self.model.context is None else self.model.context(maps_BKhw)
             part: Tensor = self.loss.total(logits_BKhw, target) / weight
             part.backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
@@ -125,7 +125,7 @@ class StageLoop:
         return loss, float(norm)
 
 
-def _mirrored(cells: Tensor, batch: Batch) -> Tensor:
+def _mirrored(cells: Tensor, batch: TrainBatch) -> Tensor:
     """Maps (B, K, h, w) or labels (B, h, w), the samples that the batch says so turned around from left to right.
 
     Cell for cell: label and map stay together. The labels sampled in a mirrored image lie 7 px further.

@@ -115,8 +115,10 @@ class StageRunner:
             f"{num_trained:,} parameters learn"
         )
         self.report.stage_begins(self.progress, config.steps, description)
-        batches = self.plan.train_batches(config, stage_seed(self.plan.seed, stage))
         try:
+            began_s = time.perf_counter()
+            batches = self.plan.train_batches(config, stage_seed(self.plan.seed, stage))
+            self.progress.seconds += time.perf_counter() - began_s
             loop.run(self.progress, batches, self._validate, lambda: self._save(optimizer))
         except Stopped:
             self._save(optimizer)

@@ -1,6 +1,7 @@
 """The whole network: bytes in, class maps out."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,15 @@ class Segmenter(nn.Module):
         if self.frontend_frozen:
             self.frontend.eval()  # no dropout in maps that are not being learned
         return self
+
+    def frontend_digest(self) -> str:
+        """SHA-256 of all that the front end's maps of an image depend on here: weights, mean and scale."""
+        digest = sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            if not name.startswith("context."):
+                digest.update(f"{name} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def frontend_maps(self, images_B3HW: Tensor) -> Tensor:
         """The front end's class maps alone, (B, K, h, w)."""

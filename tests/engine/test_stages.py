@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from configs.schema import (
     StageConfig,
     ValidationConfig,
 )
+from data.loaders import Batch
 from engine import checkpoint
 from engine.folder import RunFolder
 from engine.loop import DivergedError, StageLoop
@@ -33,13 +34,6 @@ from engine.stages import Plan, StageRunner
 CLASSES = ["left", "right", "none"]
 STAGES = ["frontend", "context", "joint"]
 STEPS = 4
-
-
-class Batch(NamedTuple):
-    images_B3HW: Tensor
-    labels_BHW: Tensor
-    names: list[str]
-    mirrored_B: Tensor | None = None
 
 
 class Tiny(nn.Module):
