@@ -31,7 +31,7 @@ PRETRAINED = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
 WEIGHTS = (".pth", ".safetensors", ".caffemodel")
 POOLED_BLOCKS = 3
 TRANSPOSED_OFFSET_PX = 3.5  # (kernel - 1) / 2 - padding = 15 / 2 - 4
-NETWORKS = "one of dilation7_kitti, dilation8_camvid, dilation8_voc, dilation10_cityscapes"
+NETWORKS = sorted(file.stem for file in (Path(__file__).parent / "model").glob("*.yaml"))
 
 
 def problems(config: Any) -> list[str]:
@@ -100,7 +100,9 @@ def _network_file(config: EvalConfig | PredictConfig) -> list[str]:
     found = _existing_file("checkpoint", config.checkpoint)
     key, is_caffe = f"checkpoint={config.checkpoint}", Path(config.checkpoint).suffix == ".caffemodel"
     if is_caffe and config.model.classes_of is None:
-        found.append(f"{key}: Caffe's weights do not say what network they are of; add model=NAME, {NETWORKS}")
+        found.append(
+            f"{key}: Caffe's weights do not say what network they are of; add model=NAME; names: {', '.join(NETWORKS)}"
+        )
     if not is_caffe and config.model != ModelConfig():
         found.append(f"{key}: it knows its own network, so model.* says nothing; leave it out")
     if is_caffe:

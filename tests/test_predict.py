@@ -115,7 +115,7 @@ def test_another_way_to_enlarge_is_another_network(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["checkpoint=voc.caffemodel"], "add model=NAME, one of dilation7_kitti"),
+        (["checkpoint=voc.caffemodel"], "add model=NAME; names: dilation10_cityscapes"),
         (["checkpoint=voc.caffemodel", "model=dilation8_camvid", NARROW], "another network than model"),
         (["checkpoint=voc.caffemodel", "model=dilation8_vox"], "did you mean dilation8_voc"),
         (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "output=pictures", "input=pictures/a.png"],
