@@ -30,7 +30,10 @@ def main(config: Config) -> int:
 
 def train(config: Config) -> int:
     """Build, run, report; returns the exit code."""
+    from pathlib import Path
+
     from data.build import digest, leaks, open_images
+    from data.features import file_identity, stamp
     from data.loaders import train_batches, validation_batches
     from data.transforms import TrainTransform
     from engine import resume
@@ -38,6 +41,7 @@ def train(config: Config) -> int:
     from engine.exits import OK, STOPPED
     from engine.report import Reporter, relative
     from engine.runtime import Stopped, StopRequest, choose_runtime
+    from engine.shared import SharedFrontend
     from engine.stages import Plan, StageRunner
     from engine.summary import header, last_page, resume_command, write_summary
     from models.build import build_context, build_initial
@@ -69,6 +73,11 @@ def train(config: Config) -> int:
         report.say(str(weights))
     report.config(json.dumps(head["config"], indent=2).splitlines())
 
+    shared_frontend = None
+    if config.cache.frontend:
+        files = [file_identity(images, config.data.shapes) for images in (learned, scored)]
+        files += [stamp(Path(file)) for file in (config.model.pretrained, config.init.checkpoint) if file]
+        shared_frontend = SharedFrontend.of(Path(config.cache.root), head, files, report.say)
     stop = StopRequest()
 
     def batches_of(stage: StageConfig, seed: int) -> TrainBatches:
@@ -92,6 +101,7 @@ def train(config: Config) -> int:
         seed=config.seed,
         make_context=lambda seed: build_context(config.model, classes.num_classes, seed),
         train_batches=batches_of,
+        shared_frontend=shared_frontend,
         validation_batches=lambda: validation_batches(scored, batch=config.validation.batch, workers=workers),
         header=head,
     )

@@ -312,10 +312,11 @@ class RuntimeConfig:
 
 @dataclass
 class CacheConfig:
-    """What runs share on disk: front-end maps (stage.context.maps=cached). Safe to remove between runs."""
+    """What runs share on disk: trained front ends, and their maps (stage.context.maps=cached). Safe to remove."""
 
     root: str = path("runs/cache")
-    max_gb: float = bounded(20.0, above=0)  # of all that is kept there
+    frontend: bool = False  # take the front end that a run with the same settings has trained; -m sets it
+    max_gb: float = bounded(20.0, above=0)  # of all maps that are kept there
 
 
 @dataclass

@@ -120,9 +120,16 @@ def file_identity(images: ImageSet, settings: Any) -> str:
         lines.append(images.name(index))
         if isinstance(images, FileSet):
             for path in (images.pairs[index].image, images.pairs[index].label):
-                status = path.stat()
-                lines.append(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
+                lines.append(stamp(path))
     return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def stamp(path: Path) -> str:
+    """Place, size and time of a file; of what is none (weights that are known by name), the word itself."""
+    if not path.is_file():
+        return str(path)
+    status = path.stat()
+    return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
 @contextmanager

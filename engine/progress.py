@@ -50,6 +50,10 @@ class Progress:
             self.first_step_of_stage += self.step
             self.stage, self.step, self.validated_step, self.seconds = stage, 0, 0, 0.0
 
+    def take_over(self, other: "Progress") -> None:
+        """Stand where another run stood."""
+        vars(self).update(vars(other))
+
     @property
     def global_step(self) -> int:
         return self.first_step_of_stage + self.step

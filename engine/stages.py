@@ -21,6 +21,7 @@ from engine.optim import build_optimizer
 from engine.progress import Progress, StageResult
 from engine.report import Reporter
 from engine.runtime import Runtime, Stopped, StopRequest
+from engine.shared import SharedFrontend
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Plan:
     make_context: Callable[[int], nn.Module]  # of a seed
     train_batches: Callable[[StageConfig, int], TrainBatches]  # of a stage's settings and its seed
     validation_batches: ValidationBatches
+    shared_frontend: SharedFrontend | None
     header: dict[str, Any]
 
 
@@ -60,11 +62,33 @@ class StageRunner:
         self._check_class_weights()
         todo = self.plan.stages[self.plan.stages.index(self.progress.stage) :]
         for stage in todo:
-            going_on = resumed is not None and stage == resumed["progress"]["stage"]
-            if not going_on:
-                self._enter(stage)
-            self._train(stage, resumed if going_on else None)
+            own = resumed if resumed is not None and stage == resumed["progress"]["stage"] else None
+            if stage == "frontend" and self.plan.shared_frontend is not None:
+                self._share_frontend(self.plan.shared_frontend, own)
+            else:
+                self._run_stage(stage, own)
         self.progress.finished = True
+
+    def _run_stage(self, stage: str, resumed: dict[str, Any] | None) -> None:
+        if resumed is None:
+            self._enter(stage)
+        self._train(stage, resumed)
+
+    def _share_frontend(self, shared: SharedFrontend, resumed: dict[str, Any] | None) -> None:
+        """Take the front end that another run has trained, or train it for this run and the others."""
+        with shared.locked():
+            content = shared.take() if resumed is None else None
+            if content is None:
+                self._run_stage("frontend", resumed)
+                trained = checkpoint.load(self.folder.stage_file("frontend"))
+                shared.publish({**trained, "progress": self.progress.to_plain()})
+                return
+        self.report.say(f"\n== frontend: taken from {shared.path}, where another run left it")
+        self.model.load_state_dict(content["model"])
+        self.progress.take_over(Progress.from_plain(content["progress"]))
+        for file in (self.folder.stage_file("frontend"), self.folder.best):
+            checkpoint.save(file, self._content())
+        self.report.stage_result("frontend", self.progress.results["frontend"])
 
     def _check_class_weights(self) -> None:
         for stage in self.plan.stages:

@@ -122,6 +122,7 @@ class Sitting:
             make_context=fresh_context,
             train_batches=batches,
             validation_batches=lambda: [batch_of([10**6, 10**6 + 1])],
+            shared_frontend=None,
             header={},
         )
         runtime = choose_runtime(RuntimeConfig(precision=Precision.float32, threads=1))

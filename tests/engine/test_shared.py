@@ -1,0 +1,95 @@
+"""A front end is trained once for all runs that would train the same, and never believed when it differs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from configs.compose import compose
+from engine import checkpoint
+from engine.shared import SharedFrontend
+from train import train
+
+STAGE = {"steps": 4, "batch": 2, "crop_px": "[64,64]", "validate_steps": 2, "schedule.warmup_steps": 0}
+TINY = [
+    "model.frontend.width=0.25",
+    "data.shapes.size_px=192",
+    "data.limit=3",
+    "runtime.threads=1",
+    "run.num_pictures=1",
+    *(f"stage.{stage}.{key}={value}" for stage in ("frontend", "context") for key, value in STAGE.items()),
+    "stages=[frontend,context]",
+]
+
+
+def run(folder: Path, name: str, *words: str) -> dict[str, Any]:
+    """What the run's last checkpoint holds."""
+    assert train(compose([*TINY, f"run.dir={folder / name}", f"cache.root={folder / 'cache'}", *words])) == 0
+    return checkpoint.load(folder / name / "last.pt")
+
+
+def test_a_run_on_a_shared_front_end_gives_the_bits_of_the_same_run_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = run(tmp_path, "alone", "model.context.dilations=[1,2]")
+    run(tmp_path, "other", "cache.frontend=true", "model.context.dilations=[1,1,1]")
+    capsys.readouterr()
+    taker = run(tmp_path, "taker", "cache.frontend=true", "model.context.dilations=[1,2]")
+    printed = capsys.readouterr().out
+    assert "frontend: taken from" in printed and "== frontend: 4 steps" not in printed
+    for name, weight in alone["model"].items():
+        assert torch.equal(taker["model"][name], weight), name
+    assert taker["progress"]["step"] == alone["progress"]["step"]
+    assert taker["progress"]["first_step_of_stage"] == alone["progress"]["first_step_of_stage"] == 4
+    summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("alone", "taker")]
+    for one, other in zip(*(summary["stages"].values() for summary in summaries), strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    assert (tmp_path / "taker" / "frontend.pt").is_file() and (tmp_path / "taker" / "best.pt").is_file()
+
+
+def test_another_front_end_is_trained_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, word in enumerate(("seed=0", "seed=1", "stage.frontend.lr=1e-3", "data.limit=2")):
+        run(tmp_path, str(number), "cache.frontend=true", "stages=[frontend]", word)
+    assert "taken from" not in capsys.readouterr().out
+    assert len(list((tmp_path / "cache").glob("frontend-*.pt"))) == 4
+
+
+def test_a_damaged_one_is_told_and_trained_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["cache.frontend=true", "stages=[frontend]"]
+    first = run(tmp_path, "first", *words)
+    (path,) = (tmp_path / "cache").glob("frontend-*.pt")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    again = run(tmp_path, "again", *words)
+    assert "does not match its checksum; training the front end again" in capsys.readouterr().out
+    assert all(torch.equal(again["model"][name], weight) for name, weight in first["model"].items())
+    assert checkpoint.load(path)["progress"]["step"] == 4
+
+
+def test_what_a_front_end_does_not_depend_on_does_not_part_runs(tmp_path: Path) -> None:
+    def key(*words: str) -> str:
+        from configs.compose import to_plain
+
+        header = {"config": to_plain(compose([*TINY, *words])), "runtime": {"threads": 1}, "versions": {"torch": "2"}}
+        return SharedFrontend.of(tmp_path, header, ["files"], print).path.name
+
+    same = key()
+    for words in (
+        ["context=large"],
+        ["run.dir=x"],
+        ["stage.context.lr=1"],
+        ["stage.joint.steps=30"],
+        ["cache.max_gb=1"],
+    ):
+        assert key(*words) == same
+    for words in (["seed=3"], ["stage.frontend.batch=4"], ["data.augment.color=0.9"], ["model.node_offset_px=3"]):
+        assert key(*words) != same
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    with pytest.raises(ValueError, match=r"cache.root=.* cannot be written .*cache.frontend=false"):
+        run(tmp_path, "run", "cache.frontend=true")
