@@ -7,7 +7,8 @@ python train.py 'model.context.dilations=[1,1,2,4,1]'      another dilation sche
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.compose import entry_point, to_plain
@@ -28,10 +29,15 @@ def main(config: Config) -> int:
     return guarded(lambda: train(config))
 
 
+def job(words: Sequence[str], folder: Path) -> int:
+    """One run of a sweep, in a process of its own."""
+    from engine.sweep import run_job
+
+    return run_job(Path(__file__), words, folder)
+
+
 def train(config: Config) -> int:
     """Build, run, report; returns the exit code."""
-    from pathlib import Path
-
     from data.build import digest, leaks, open_images
     from data.features import file_identity, stamp
     from data.loaders import train_batches, validation_batches
@@ -168,4 +174,4 @@ def kept_maps(
 
 
 if __name__ == "__main__":
-    sys.exit(entry_point("train", Config, main))
+    sys.exit(entry_point("train", Config, main, job))

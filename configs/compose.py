@@ -10,7 +10,9 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,10 +36,13 @@ __all__ = ["ConfigError", "compose", "composed", "entry_point", "from_plain", "t
 FOLDER = Path(__file__).resolve().parent
 HYDRA_VERSION = "1.3"
 HYDRA_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--info", "-i", "--shell-completion", "-sc"}
-SWEEP_ROOT = "run.root=runs/sweeps"
+SWEEPS = "runs/sweeps"
+SWEEP_ROOT = f"run.root={SWEEPS}"
+SHARED = ("cache.frontend=true",)  # jobs differ after the front end; a setting on the command line still wins
 OK, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 75  # exit codes
 
 Kind = TypeVar("Kind")
+Job = Callable[[Sequence[str], Path], int]  # settings of a run and its folder; returns the exit code
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -54,14 +59,15 @@ def composed(name: str, kind: type[Kind], overrides: Sequence[str]) -> Kind:
     return config
 
 
-def entry_point(name: str, kind: type[Kind], main: Callable[[Kind], int]) -> int:
+def entry_point(name: str, kind: type[Kind], main: Callable[[Kind], int], job: Job | None = None) -> int:
     """Call `main` with the config of this process's command line, with -m once for each combination of a sweep.
 
-    Returns the exit code. Wrong input ends with exit code 2 and a message for every problem, before any `main`.
+    If there is a `job`, -m calls it instead, with the settings of each combination and a folder for its run. Returns
+    the exit code. Wrong input ends with exit code 2 and a message for every problem, before any `main` or `job`.
     """
     words = sys.argv[1:]
     if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
-        return _run_hydra(name, kind, main, words)
+        return _run_hydra(name, kind, main, None, words)
     flags, overrides = _flags(words)
     if not flags.cfg and not flags.multirun:
         try:
@@ -70,11 +76,41 @@ def entry_point(name: str, kind: type[Kind], main: Callable[[Kind], int]) -> int
             return _refused(error.problems)
         return main(config)
     line = _read(name, kind, overrides, sweeping=flags.multirun)
+    if flags.multirun and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        line.problems.append("-m: each of torchrun's processes would run every job; start the sweep without torchrun")
     if flags.multirun and line.recipe_is_known:
         line.problems += _sweep_problems(name, kind, line.overrides)
     if line.problems:
         return _refused(line.problems)
-    return _run_hydra(name, kind, main, [*_flags_for_hydra(flags, line), *map(text, line.overrides)])
+    sweep = Sweep(job, line.overrides) if flags.multirun and job else None
+    return _run_hydra(name, kind, main, sweep, [*_flags_for_hydra(flags, line), *map(text, line.overrides)])
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Where the jobs of a sweep run: the same command finds the same folders again."""
+
+    job: Job
+    overrides: Sequence[Override]
+
+    @property
+    def root(self) -> Path:
+        """`run.root` if it was given, else a folder named after the command."""
+        given = [override.value() for override in self.overrides if override.key_or_group == "run.root"]
+        return Path(str(given[-1])) if given else Path(SWEEPS) / f"sweep-{_hash(map(text, self.overrides))}"
+
+    def run(self, words: Sequence[str]) -> int:
+        """One combination; its folder is named after what is swept, and a hash tells equal names apart."""
+        swept = {override.key_or_group for override in self.overrides if override.is_sweep_override()}
+        told = [word for word in words if word.partition("=")[0] in swept]
+        name = "_".join(f"{key.rpartition('.')[2]}={value}" for key, _, value in (word.partition("=") for word in told))
+        name = re.sub(r"[^\w=.]+", "-", name).replace("=-", "=").replace("-_", "_").strip("-")
+        settings = [word for word in words if not word.startswith("run.root=")]
+        return self.job([*SHARED, *settings], self.root / f"{name[:100]}-{_hash(settings)}")
+
+
+def _hash(words: Iterable[str]) -> str:
+    return sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]
 
 
 def _read(name: str, kind: type, words: Sequence[str], *, sweeping: bool) -> CommandLine:
@@ -165,7 +201,9 @@ def _flags_for_hydra(flags: argparse.Namespace, line: CommandLine) -> list[str]:
     return ["--cfg", flags.cfg, *package, *(["--resolve"] if flags.resolve else [])]
 
 
-def _run_hydra(name: str, kind: type[Kind], main: Callable[[Kind], int], words: Sequence[str]) -> int:
+def _run_hydra(
+    name: str, kind: type[Kind], main: Callable[[Kind], int], sweep: Sweep | None, words: Sequence[str]
+) -> int:
     """Hand the words to Hydra. Jobs of a sweep that fail do not stop the others; being asked to stop does."""
     codes = []
 
@@ -174,7 +212,7 @@ def _run_hydra(name: str, kind: type[Kind], main: Callable[[Kind], int], words: 
         run = HydraConfig.get()
         told = [word for word in run.overrides.task if word != SWEEP_ROOT]
         print(f"--- run {run.job.num} of the sweep: {' '.join(told)}", flush=True)
-        code = main(_typed(composition, kind))
+        code = main(_typed(composition, kind)) if sweep is None else sweep.run(told)
         codes.append(code)
         if code == STOPPED:
             sys.exit(STOPPED)
