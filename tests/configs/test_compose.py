@@ -336,7 +336,7 @@ def test_evaluation_takes_only_what_it_was_told(tmp_path: Path) -> None:
         ("data.root=/nowhere", "data.root=/nowhere: there is no such folder"),
         ("data=camvid", "data=camvid: data is a section"),
         ("seed=1", 'no key "seed" at the top'),
-        ("split=val", "checkpoint=: the file to score is required"),
+        ("split=val", "checkpoint=: the file of a network is required"),
     ],
 )
 def test_evaluation_refuses_wrong_words(word: str, message: str) -> None:
