@@ -4,6 +4,8 @@ python analyze.py 'model.context.dilations=[2,4,8]'                       any sc
 python analyze.py context=dilation10 frontend=vgg16                       a named one on the paper's front end
 python analyze.py context=large num_classes=11 'crop_px=[360,480]' output=DIR
 
+python analyze.py runs=runs/sweeps/NAME                                   the leaderboard of a sweep, from disk
+
 Prints a table, and leaves analysis.json and coverage.png in `output`.
 """
 
@@ -20,7 +22,7 @@ def main(config: AnalyzeConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.exits import guarded
 
-    return guarded(lambda: analyze(config))
+    return guarded(lambda: analyze(config) if config.runs is None else compare(config.runs))
 
 
 def analyze(config: AnalyzeConfig) -> int:
@@ -48,6 +50,21 @@ def analyze(config: AnalyzeConfig) -> int:
     return OK
 
 
+def compare(runs: str) -> int:
+    """The leaderboard of a folder of runs, from what they left on disk."""
+    from pathlib import Path
+
+    from engine.exits import OK
+    from engine.leaderboard import markdown, write_leaderboard
+
+    rows = write_leaderboard(Path(runs))
+    if not rows:
+        raise ValueError(f"runs={runs}: no finished run with a context module lies below it; give a sweep's folder")
+    print(markdown(rows))
+    print(f"\nleaderboard.md, .csv and .json are in {runs}")
+    return OK
+
+
 def figures(config: AnalyzeConfig) -> dict[str, Any]:
     """All that is known of the network, ready for JSON.
 
@@ -56,22 +73,21 @@ def figures(config: AnalyzeConfig) -> dict[str, Any]:
     from dataclasses import asdict
 
     from models.cost import context_cost, frontend_cost, map_cells
-    from models.coverage import coverage, verdict
-    from models.describe import network_geometry
+    from models.coverage import coverage
+    from models.describe import network_geometry, schedule_verdict
 
     model, crop_px, layers = config.model, config.crop_px, layer_figures(config.model)
     shape, seen = network_geometry(model), coverage(model.context.dilations)
     first, second = (cost(model, config.num_classes, crop_px) for cost in (frontend_cost, context_cost))
-    stride, field_px = int(shape["stride"]), int(shape["field_px"])
     return {
         "dilations": model.context.dilations,
         "num_classes": config.num_classes,
         "crop_px": crop_px,
         "map_cells": map_cells(model, crop_px),
         "receptive_field_cells": [layer["field_cells"] for layer in layers],
-        "receptive_field_px": field_px,
+        "receptive_field_px": int(shape["field_px"]),
         "frontend_field_px": shape["frontend_field_px"],
-        "stride": stride,
+        "stride": int(shape["stride"]),
         "layers": layers,
         "holes_per_axis": seen.holes_per_axis,
         "hole_offsets": seen.hole_offsets,
@@ -83,7 +99,7 @@ def figures(config: AnalyzeConfig) -> dict[str, Any]:
         **asdict(second),
         "frontend": asdict(first),
         "network": asdict(first + second),
-        "verdict": verdict(model.context, field_px=field_px, stride=stride, crop_px=crop_px),
+        "verdict": schedule_verdict(model, crop_px),
     }
 
 

@@ -30,10 +30,13 @@ def main(config: Config) -> int:
 
 
 def job(words: Sequence[str], folder: Path) -> int:
-    """One run of a sweep, in a process of its own."""
+    """One run of a sweep, in a process of its own; the leaderboard beside its folder is brought up to date."""
+    from engine.leaderboard import write_leaderboard
     from engine.sweep import run_job
 
-    return run_job(Path(__file__), words, folder)
+    code = run_job(Path(__file__), words, folder)
+    write_leaderboard(folder.parent)
+    return code
 
 
 def train(config: Config) -> int:
@@ -51,7 +54,7 @@ def train(config: Config) -> int:
     from engine.stages import Plan, StageRunner
     from engine.summary import header, last_page, resume_command, write_summary
     from models.build import build_context, build_initial
-    from models.describe import network_geometry, network_line
+    from models.describe import network_geometry, network_line, schedule_figures, schedule_verdict
 
     runtime = choose_runtime(config.runtime)
     learned = open_images(config.data, config.data.train_split)
@@ -60,12 +63,17 @@ def train(config: Config) -> int:
     head = header(to_plain(config), classes.names, classes.palette, runtime)
     head["data"] = {"samples": [digest(learned), digest(scored)], "sizes": [len(learned), len(scored)]}
     head["geometry"] = network_geometry(config.model)
+    later = [getattr(config.stage, stage) for stage in config.stages if stage != "frontend"]
+    if later:
+        head["schedule"] = schedule_figures(config.model, classes.num_classes, later[0].crop_px)
 
     folder, resumed = resume.open_run(config, head)
     progress = resume.progress_of(resumed, config.stages)
     report = Reporter(folder, classes.names, classes.palette, progress.global_step + 1)
     report.say(f"{config.experiment} in {relative(folder.path)} on {runtime.describe()}, seed {config.seed}")
     for line in (learned.describe(), scored.describe(), network_line(config.model)):
+        report.say(line)
+    for line in schedule_verdict(config.model, later[0].crop_px) if later else []:
         report.say(line)
     for line in deviations(config):
         report.say(f"protocol: {line}")

@@ -57,6 +57,8 @@ def problems(config: Any) -> list[str]:
         found += _network_file(config) + _existing_input(config.input)
     if isinstance(config, AnalyzeConfig):
         found += _frontend(config.model.frontend) + _context(config.model.context)
+        if config.runs is not None:
+            found += _existing_folder("runs", config.runs, "the sweep")
     return found
 
 

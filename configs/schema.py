@@ -397,3 +397,4 @@ class AnalyzeConfig:
     # Height, width of the SCORED region; the front end's margin is added to it.
     crop_px: list[int] = bounded([512, 512], at_least=8, multiple_of=8, lengths=(2,))
     output: str = path("runs/analysis")  # folder of analysis.json and coverage.png
+    runs: str | None = path(None)  # a folder of runs, e.g. of a sweep: its leaderboard is written anew, nothing else

@@ -1,6 +1,7 @@
 """What a run says of itself: in every checkpoint, in summary.json, and on its last page."""
 
 import platform
+import resource
 import shlex
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ def write_summary(folder: RunFolder, progress: Progress, head: dict[str, Any]) -
             "experiment": head["config"]["experiment"],
             "seed": head["config"]["seed"],
             "geometry": head["geometry"],
+            "schedule": head.get("schedule"),
+            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "runtime": head["runtime"],
             "versions": head["versions"],
         }

@@ -1,7 +1,12 @@
 """A network in figures and in a few lines: what it sees, what it costs."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from configs.schema import ModelConfig, Padding, Protocol, ValidationConfig
 from models import context, frontend, geometry
+from models.cost import context_cost
+from models.coverage import coverage, verdict
 
 
 def network_geometry(config: ModelConfig) -> dict[str, float]:
@@ -16,6 +21,28 @@ def network_geometry(config: ModelConfig) -> dict[str, float]:
         "context_field_cells": geometry.receptive_field(context_layers),
         "field_px": geometry.receptive_field([*frontend_layers, *context_layers]),
     }
+
+
+def schedule_figures(config: ModelConfig, num_classes: int, crop_px: Sequence[int]) -> dict[str, Any]:
+    """What a context module sees and costs for one crop (height, width): a row of a leaderboard, without its scores."""
+    seen, cost = coverage(config.context.dilations), context_cost(config, num_classes, crop_px)
+    return {
+        "dilations": config.context.dilations,
+        "widths": config.context.widths,
+        "field_cells": seen.field_cells,
+        "field_px": network_geometry(config)["field_px"],
+        "holes_per_axis": seen.holes_per_axis,
+        "gcd": seen.gcd,
+        "parameters": cost.parameters,
+        "multiply_adds": cost.multiply_adds,
+    }
+
+
+def schedule_verdict(config: ModelConfig, crop_px: Sequence[int]) -> list[str]:
+    """The judgement on the schedule in a few lines, for crops of (height, width)."""
+    figures = network_geometry(config)
+    field_px, stride = int(figures["field_px"]), int(figures["stride"])
+    return verdict(config.context, field_px=field_px, stride=stride, crop_px=crop_px)
 
 
 def network_line(config: ModelConfig) -> str:

@@ -93,3 +93,13 @@ def test_the_picture_of_2_2_2_has_dark_cells_where_1_2_4_has_none() -> None:
 
     legend_px = 500  # one swatch and the rims of the centre marks
     assert dark([1, 2, 4]) < legend_px < 10_000 < dark([2, 2, 2])
+
+
+def test_a_folder_without_runs_has_no_leaderboard(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(monkeypatch, tmp_path, "runs=nowhere")[0] == 2
+    assert "runs=nowhere: there is no such folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert run(monkeypatch, tmp_path, "runs=empty")[0] == 2
+    assert "no finished run with a context module" in capsys.readouterr().err

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+import analyze
+from configs.compose import entry_point
+from configs.schema import AnalyzeConfig
 from engine import checkpoint
 from engine.sweep import run_job
 
@@ -138,3 +141,18 @@ def test_processes_of_torchrun_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("WORLD_SIZE", "2")
     done = sweep(tmp_path, "seed=0,1")
     assert done.returncode == 2 and "without torchrun" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_the_leaderboard_stands_beside_the_jobs_and_is_rebuilt_from_disk(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    swept: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    (root,) = (swept[0] / "runs" / "sweeps").glob("sweep-*")
+    rows = json.loads((root / "leaderboard.json").read_text())
+    assert sorted(row["dilations"] for row in rows) == [[1, 2], [2, 1, 1]]
+    before = (root / "leaderboard.md").read_text()
+    (root / "leaderboard.md").unlink()
+    monkeypatch.setattr(sys, "argv", ["analyze.py", f"runs={root}"])
+    assert entry_point("analyze", AnalyzeConfig, analyze.main) == 0
+    assert (root / "leaderboard.md").read_text() == before and before in capsys.readouterr().out
