@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.compose import compose, composed
-from configs.schema import AnalyzeConfig, EvalConfig, PredictConfig
+from configs.compose import _read, _sweep_problems, compose, composed
+from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -27,7 +27,10 @@ def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
         ("runs/NAME/best.pt", tmp_path / "file.pth"),
     ):
         words = [word.replace(f"={place}", f"={path}") for word in words]
-    if program == "train":
+    if words[:1] == ["-m"]:
+        line_read = _read(program, Config, words[1:], sweeping=True)
+        assert not line_read.problems + _sweep_problems(program, Config, line_read.overrides)
+    elif program == "train":
         compose(words)
     else:
         composed(program, {"eval": EvalConfig, "predict": PredictConfig, "analyze": AnalyzeConfig}[program], words)
