@@ -7,19 +7,12 @@ python train.py 'model.context.dilations=[1,1,2,4,1]'      another dilation sche
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from configs.compose import entry_point, to_plain
 from configs.protocol import deviations
-from configs.schema import Config, MapSource, Mirror, StageConfig
-
-if TYPE_CHECKING:
-    from data.dataset import ImageSet
-    from data.features import Computed, MapStore
-    from engine.runtime import Runtime
-    from models.segmenter import Segmenter
+from configs.schema import Config
 
 
 def main(config: Config) -> int:
@@ -43,16 +36,15 @@ def train(config: Config) -> int:
     """Build, run, report; returns the exit code."""
     from data.build import digest, leaks, open_images
     from data.features import file_identity, stamp
-    from data.loaders import train_batches, validation_batches
-    from data.transforms import TrainTransform
+    from data.loaders import validation_batches
     from engine import resume
-    from engine.contracts import TrainBatches
     from engine.exits import OK, STOPPED
     from engine.report import Reporter, relative
     from engine.runtime import Stopped, StopRequest, choose_runtime
     from engine.shared import SharedFrontend
     from engine.stages import Plan, StageRunner
     from engine.summary import header, last_page, resume_command, write_summary
+    from feed import Feed
     from models.build import build_context, build_initial
     from models.describe import network_geometry, network_line, schedule_figures, schedule_verdict
 
@@ -93,20 +85,6 @@ def train(config: Config) -> int:
         files += [stamp(Path(file)) for file in (config.model.pretrained, config.init.checkpoint) if file]
         shared_frontend = SharedFrontend.of(Path(config.cache.root), head, files, report.say)
     stop = StopRequest()
-
-    def batches_of(stage: StageConfig, seed: int) -> TrainBatches:
-        (height, width), micro_batch = stage.crop_px, stage.batch // stage.accumulation
-        if stage.maps is MapSource.cached:
-            store = kept_maps(config, stage, learned, model, runtime, report.say, stop.check)
-            names, mirror = [learned.name(index) for index in range(len(learned))], config.data.augment.mirror
-            return lambda first, last: store.batches(
-                names, mirror=mirror, micro_batch=micro_batch, first=first, last=last, seed=seed
-            )
-        transform = TrainTransform(config.data.augment, (height, width), model.margin_px, stage.mirror)
-        return lambda first, last: train_batches(
-            learned, transform, micro_batch=micro_batch, first=first, last=last, seed=seed, workers=workers
-        )
-
     plan = Plan(
         stages=config.stages,
         settings={stage: getattr(config.stage, stage) for stage in config.stages},
@@ -114,7 +92,7 @@ def train(config: Config) -> int:
         run=config.run,
         seed=config.seed,
         make_context=lambda seed: build_context(config.model, classes.num_classes, seed),
-        train_batches=batches_of,
+        train_batches=Feed(config, learned, model, runtime, report.say, stop.check).batches,
         shared_frontend=shared_frontend,
         validation_batches=lambda: validation_batches(scored, batch=config.validation.batch, workers=workers),
         header=head,
@@ -131,54 +109,6 @@ def train(config: Config) -> int:
     write_summary(folder, progress, head)
     report.say(last_page(folder, progress, classes.names))
     return OK
-
-
-def kept_maps(
-    config: Config,
-    stage: StageConfig,
-    images: "ImageSet",
-    model: "Segmenter",
-    runtime: "Runtime",
-    say: Callable[[str], None],
-    check: Callable[[], None],
-) -> "MapStore":
-    """The frozen front end's maps of the whole training set, from disk, or computed now and kept there."""
-    import torch
-
-    from data.features import Computed, file_identity, open_store
-    from data.loaders import whole_batches
-    from data.transforms import WholeTransform
-    from engine.losses import CrossEntropy
-
-    crop_px = (stage.crop_px[0], stage.crop_px[1])
-    mirrors = config.data.augment.mirror and stage.mirror is Mirror.pixels
-    loss = CrossEntropy(stage.loss, model.stride, model.node_offset_px, model.head)
-    identity = {
-        "frontend": model.frontend_digest(),
-        "padding": config.model.padding.name,
-        "images": file_identity(images, config.data.shapes),
-        "crop_px": list(crop_px),
-        "mirrored": mirrors,
-        "targets": [stage.loss.grid.name, model.stride, model.node_offset_px],
-        "runtime": [runtime.device.type, runtime.precision.name, runtime.threads, torch.__version__],
-    }
-
-    def compute() -> "Iterator[Computed]":
-        model.eval()
-        transform = WholeTransform(crop_px, model.margin_px)
-        with torch.inference_mode(), runtime.autocast():
-            for batch in whole_batches(
-                images, transform, batch=config.validation.batch, workers=config.runtime.workers
-            ):
-                check()
-                turns = (False, True) if mirrors else (False,)
-                pixels = [batch.images_B3HW.flip(-1) if turn else batch.images_B3HW for turn in turns]
-                labels = [batch.labels_BHW.flip(-1) if turn else batch.labels_BHW for turn in turns]
-                maps = torch.stack([model.frontend_maps(one.to(runtime.device)).float().cpu() for one in pixels], 1)
-                targets = torch.stack([loss.targets(one).to(torch.uint8) for one in labels], 1)
-                yield from map(Computed, maps.numpy(), targets.numpy())
-
-    return open_store(config.cache, identity, compute, len(images), say)
 
 
 if __name__ == "__main__":

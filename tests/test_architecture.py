@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ISLANDS = ("data", "models", "engine")
-ENTRY_POINTS = ("train", "eval", "predict", "analyze", "restore")
+ENTRY_POINTS = ("train", "eval", "predict", "analyze", "restore", "feed")
 
 
 def imported(path: Path) -> set[str]:
