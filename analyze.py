@@ -55,13 +55,13 @@ def compare(runs: str) -> int:
     from pathlib import Path
 
     from engine.exits import OK
-    from engine.leaderboard import markdown, write_leaderboard
+    from engine.leaderboard import NAME, write_leaderboard
 
     rows = write_leaderboard(Path(runs))
     if not rows:
         raise ValueError(f"runs={runs}: no finished run with a context module lies below it; give a sweep's folder")
-    print(markdown(rows))
-    print(f"\nleaderboard.md, .csv and .json are in {runs}")
+    print((Path(runs) / f"{NAME}.md").read_text())
+    print(f"leaderboard.md, .csv and .json are in {runs}")
     return OK
 
 

@@ -18,8 +18,12 @@ Check = Callable[[], None]  # called between batches; may raise to stop
 @dataclass(frozen=True)
 class Evaluation:
     scores: Scores
-    num_images: int
+    confusions_NKK: Tensor  # of every image
     pictures: list[Picture]
+
+    @property
+    def num_images(self) -> int:
+        return len(self.confusions_NKK)
 
 
 def evaluate(
@@ -35,20 +39,18 @@ def evaluate(
     model.eval()
     confusion = Confusion(model.num_classes)
     pictures: list[Picture] = []
-    num_images = 0
     with torch.inference_mode(), runtime.autocast():
         for batch in batches():
             check()
             predicted_BHW = predict(model, config, runtime, batch.images_B3HW).cpu()
             confusion.add(predicted_BHW, batch.labels_BHW)
-            num_images += len(batch.names)
             for image, truth, predicted, name in zip(
                 batch.images_B3HW, batch.labels_BHW, predicted_BHW, batch.names, strict=True
             ):
                 if len(pictures) < num_pictures:
                     pixels = image.permute(1, 2, 0).numpy()
                     pictures.append(Picture(name, pixels, truth.numpy(), predicted.to(torch.uint8).numpy()))
-    return Evaluation(confusion.scores(), num_images, pictures)
+    return Evaluation(confusion.scores(), confusion.of_images_NKK, pictures)
 
 
 def predict(

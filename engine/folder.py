@@ -24,6 +24,9 @@ class RunFolder:
     def stage_file(self, stage: str) -> Path:
         return self.path / f"{stage}.pt"
 
+    def confusions_file(self, stage: str) -> Path:
+        return self.path / f"confusions-{stage}.npy"
+
     def acquire(self) -> None:
         """Take the folder for this process and clean up after a killed one. Raises ValueError if it is in use."""
         try:

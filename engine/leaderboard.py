@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from scipy.stats import t as student_t
 
+from engine.compare import paired_difference
 from engine.folder import SUMMARY_NAME, write_json
 
 NAME = "leaderboard"
@@ -20,21 +22,45 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
 
     Runs that differ in nothing but the seed share a row. `mean_iou` and `gain` are fractions 0..1, by seed; `interval`
     is half the 95 % confidence interval of the mean over seeds (None for one seed); `class_gain` the mean gain of every
-    class over the front end; `seconds` and `peak_memory_mib` are means over the runs.
+    class over the front end; `runs` the folders by seed; `seconds` and `peak_memory_mib` are means over the runs.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.rglob(SUMMARY_NAME)):
         summary = json.loads(path.read_text())
         if summary.get("schedule"):
             settings = json.loads((path.parent / "config.json").read_text())
-            groups.setdefault(_all_but_seed(settings), []).append(summary)
+            place = path.parent.relative_to(folder).as_posix()
+            groups.setdefault(_all_but_seed(settings), []).append({**summary, "place": place})
     rows = [_row(sorted(runs, key=lambda run: run["seed"])) for runs in groups.values()]
     return sorted(rows, key=lambda row: -row["mean"])
 
 
+def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The best schedule against every other on the seeds that both have, image by image: see `paired_difference`."""
+    found = []
+    for other in rows[1:]:
+        best = rows[0]
+        seeds = [seed for seed in best["runs"] if seed in other["runs"]]
+        files = [
+            [folder / row["runs"][seed] / f"confusions-{row['stage']}.npy" for seed in seeds] for row in (best, other)
+        ]
+        if not seeds or not all(file.exists() for file in files[0] + files[1]):
+            continue
+        first, second = (np.stack([np.load(file) for file in of_seeds]) for of_seeds in files)
+        if first.shape == second.shape:
+            gap = paired_difference(first, second)
+            names = {"first": best["dilations"], "second": other["dilations"]}
+            found.append(
+                {**names, "seeds": seeds, "num_images": first.shape[1], **gap._asdict(), "is_real": gap.is_real}
+            )
+    return found
+
+
 def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
-    """leaderboard.json, .csv and .md in a sweep's folder; returns the rows."""
+    """leaderboard.json (the rows), .csv and .md, and comparisons.json in a sweep's folder; returns the rows."""
     rows = leaderboard(folder)
+    compared = comparisons(folder, rows)
+    write_json(folder / "comparisons.json", compared)
     write_json(folder / f"{NAME}.json", rows)
     with (folder / f"{NAME}.csv").open("w", newline="") as file:
         flat = [{key: value if isinstance(value, int | float) else json.dumps(value) for key, value in row.items()}
@@ -42,8 +68,27 @@ def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
         writer = csv.DictWriter(file, list(flat[0]) if flat else [])
         writer.writeheader()
         writer.writerows(flat)
-    (folder / f"{NAME}.md").write_text(markdown(rows) + "\n")
+    (folder / f"{NAME}.md").write_text(page(rows, compared) + "\n")
     return rows
+
+
+def page(rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> str:
+    """The table, and how sure the first place is."""
+    lines = [markdown(rows)]
+    if compared:
+        lines += ["", f"{_dilations(compared[0]['first'])} against the others, on the same images and seeds:", ""]
+    for gap in compared:
+        bounds = f"{100 * gap['low']:+.2f} to {100 * gap['high']:+.2f}"
+        verdict = "a real difference" if gap["is_real"] else "no difference beyond chance"
+        seeds = f"{len(gap['seeds'])} seed{'s' if len(gap['seeds']) > 1 else ''}"
+        lines.append(
+            f"* {_dilations(gap['second'])}: {100 * gap['mean']:+.2f} points ({bounds} at 95 %, {seeds}): {verdict}"
+        )
+    return "\n".join(lines)
+
+
+def _dilations(dilations: Sequence[int]) -> str:
+    return ",".join(map(str, dilations))
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -58,7 +103,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         widths = f" x {row['widths']}" if row["widths"] else ""
         gain = "" if row["gain"] is None else f"{100 * row['gain']:+.2f}"
         cells = [
-            f"{','.join(map(str, row['dilations']))}{widths}",
+            f"{_dilations(row['dilations'])}{widths}",
             row["field_cells"], row["field_px"], row["holes_per_axis"], f"{row['parameters']:,}",
             f"{row['multiply_adds']:,}", f"{row['seconds']:.0f}", f"{row['peak_memory_mib']:.0f}", len(row["mean_iou"]),
             f"{100 * row['mean']:.2f}{spread}", gain, *extremes,
@@ -88,6 +133,7 @@ def _row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "seconds": statistics.mean(result["seconds"] for result in scored),
         "peak_memory_mib": statistics.mean(run["peak_memory_mib"] for run in runs),
         "mean_iou": {str(run["seed"]): score for run, score in zip(runs, scores, strict=True)},
+        "runs": {str(run["seed"]): run["place"] for run in runs},
         "mean": statistics.mean(scores),
         "interval": interval(scores),
         "gain": statistics.mean(gains) if gains else None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from configs.schema import VOID
 
@@ -43,14 +43,26 @@ def scores_from_confusion(confusion_KK: Tensor) -> Scores:
 
 
 class Confusion:
-    """Counts (truth, prediction) pairs over a set; void is left out."""
+    """Counts (truth, prediction) pairs of every image of a set; void is left out."""
 
     def __init__(self, num_classes: int) -> None:
-        # validate_args=False skips a costly check; predictions are an argmax, so they are always below num_classes.
-        self._metric = MulticlassConfusionMatrix(num_classes, ignore_index=VOID, validate_args=False)
+        self.num_classes = num_classes
+        self._of_images: list[Tensor] = []
 
     def add(self, predicted_BHW: Tensor, truth_BHW: Tensor) -> None:
-        self._metric.update(predicted_BHW.long(), truth_BHW.long())
+        for predicted_HW, truth_HW in zip(predicted_BHW.long(), truth_BHW.long(), strict=True):
+            # validate_args=False skips a costly check; predictions are an argmax, so they are always below num_classes.
+            self._of_images.append(
+                multiclass_confusion_matrix(
+                    predicted_HW, truth_HW, self.num_classes, ignore_index=VOID, validate_args=False
+                )
+            )
+
+    @property
+    def of_images_NKK(self) -> Tensor:
+        """In the order in which the images came, int64."""
+        empty = torch.zeros(0, self.num_classes, self.num_classes, dtype=torch.int64)
+        return torch.stack(self._of_images) if self._of_images else empty
 
     def scores(self) -> Scores:
-        return scores_from_confusion(self._metric.compute())
+        return scores_from_confusion(self.of_images_NKK.sum(0))

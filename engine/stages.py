@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from configs.schema import RunConfig, StageConfig, ValidationConfig
 from engine import checkpoint
+from engine.compare import save_confusions
 from engine.contracts import DenseModel, TrainBatches, ValidationBatches
 from engine.evaluate import certify_identity, evaluate
 from engine.folder import RunFolder
@@ -175,6 +176,7 @@ class StageRunner:
         self.report.validated(progress, evaluation, is_best)
         if is_best:
             checkpoint.save(self.folder.stage_file(progress.stage), self._content())
+            save_confusions(self.folder.confusions_file(progress.stage), evaluation.confusions_NKK)
         if is_best_of_run:
             checkpoint.save(self.folder.best, self._content())
 
