@@ -7,12 +7,17 @@ python train.py 'model.context.dilations=[1,1,2,4,1]'      another dilation sche
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from configs.compose import entry_point, to_plain
 from configs.protocol import deviations
 from configs.schema import Config
+
+if TYPE_CHECKING:
+    from data.dataset import ImageSet
+    from engine.shared import SharedFrontend
 
 
 def main(config: Config) -> int:
@@ -34,19 +39,17 @@ def job(words: Sequence[str], folder: Path) -> int:
 
 def train(config: Config) -> int:
     """Build, run, report; returns the exit code."""
-    from data.build import digest, leaks, open_images
-    from data.features import file_identity, stamp
+    from data.build import digest, open_images
     from data.loaders import validation_batches
     from engine import resume
     from engine.exits import OK, STOPPED
     from engine.report import Reporter, relative
     from engine.runtime import Stopped, StopRequest, choose_runtime
-    from engine.shared import SharedFrontend
     from engine.stages import Plan, StageRunner
     from engine.summary import header, last_page, resume_command, write_summary
     from feed import Feed
     from models.build import build_context, build_initial
-    from models.describe import network_geometry, network_line, schedule_figures, schedule_verdict
+    from models.describe import network_geometry, schedule_figures
 
     runtime = choose_runtime(config.runtime)
     learned = open_images(config.data, config.data.train_split)
@@ -55,23 +58,16 @@ def train(config: Config) -> int:
     head = header(to_plain(config), classes.names, classes.palette, runtime)
     head["data"] = {"samples": [digest(learned), digest(scored)], "sizes": [len(learned), len(scored)]}
     head["geometry"] = network_geometry(config.model)
-    later = [getattr(config.stage, stage) for stage in config.stages if stage != "frontend"]
-    if later:
-        head["schedule"] = schedule_figures(config.model, classes.num_classes, later[0].crop_px)
+    crop_px = context_crop_px(config)
+    if crop_px:
+        head["schedule"] = schedule_figures(config.model, classes.num_classes, crop_px)
 
     folder, resumed = resume.open_run(config, head)
     progress = resume.progress_of(resumed, config.stages)
     report = Reporter(folder, classes.names, classes.palette, progress.global_step + 1)
     report.say(f"{config.experiment} in {relative(folder.path)} on {runtime.describe()}, seed {config.seed}")
-    for line in (learned.describe(), scored.describe(), network_line(config.model)):
+    for line in introduction(config, learned, scored):
         report.say(line)
-    for line in schedule_verdict(config.model, later[0].crop_px) if later else []:
-        report.say(line)
-    for line in deviations(config):
-        report.say(f"protocol: {line}")
-    shared = leaks(learned, scored)
-    if shared:
-        report.say(f"warning: {len(shared)} images are in both splits, so the score flatters; first: {shared[0]}")
     initial = resume.initial_weights(resumed, config, head)
     model, weights = build_initial(config.model, classes.num_classes, config.data.mean_rgb, config.seed, initial)
     model.to(runtime.device)
@@ -79,11 +75,6 @@ def train(config: Config) -> int:
         report.say(str(weights))
     report.config(json.dumps(head["config"], indent=2).splitlines())
 
-    shared_frontend = None
-    if config.cache.frontend:
-        files = [file_identity(images, config.data.shapes) for images in (learned, scored)]
-        files += [stamp(Path(file)) for file in (config.model.pretrained, config.init.checkpoint) if file]
-        shared_frontend = SharedFrontend.of(Path(config.cache.root), head, files, report.say)
     stop = StopRequest()
     plan = Plan(
         stages=config.stages,
@@ -93,7 +84,7 @@ def train(config: Config) -> int:
         seed=config.seed,
         make_context=lambda seed: build_context(config.model, classes.num_classes, seed),
         train_batches=Feed(config, learned, model, runtime, report.say, stop.check).batches,
-        shared_frontend=shared_frontend,
+        shared_frontend=shared_frontend(config, head, learned, scored, report.say) if config.cache.frontend else None,
         validation_batches=lambda: validation_batches(scored, batch=config.validation.batch, workers=workers),
         header=head,
     )
@@ -109,6 +100,39 @@ def train(config: Config) -> int:
     write_summary(folder, progress, head)
     report.say(last_page(folder, progress, classes.names))
     return OK
+
+
+def context_crop_px(config: Config) -> list[int]:
+    """Height and width that the context module is first trained on; empty if it is not."""
+    stages = [getattr(config.stage, stage) for stage in config.stages if stage != "frontend"]
+    return stages[0].crop_px if stages else []
+
+
+def introduction(config: Config, learned: "ImageSet", scored: "ImageSet") -> Iterator[str]:
+    """What a run says of its data, its network, and how it stands to the paper."""
+    from data.build import leaks
+    from models.describe import network_line, schedule_verdict
+
+    yield from (learned.describe(), scored.describe(), network_line(config.model))
+    crop_px = context_crop_px(config)
+    if crop_px:
+        yield from schedule_verdict(config.model, crop_px)
+    yield from (f"protocol: {line}" for line in deviations(config))
+    shared = leaks(learned, scored)
+    if shared:
+        yield f"warning: {len(shared)} images are in both splits, so the score flatters; first: {shared[0]}"
+
+
+def shared_frontend(
+    config: Config, head: dict[str, Any], learned: "ImageSet", scored: "ImageSet", say: Callable[[str], None]
+) -> "SharedFrontend":
+    """Where this run's front end lies, or will lie, for other runs."""
+    from data.features import file_identity, stamp
+    from engine.shared import SharedFrontend
+
+    files = [file_identity(images, config.data.shapes) for images in (learned, scored)]
+    files += [stamp(Path(file)) for file in (config.model.pretrained, config.init.checkpoint) if file]
+    return SharedFrontend.of(Path(config.cache.root), head, files, say)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """One job of a sweep: a run in a process and a folder of its own, so that nothing it does can end the others."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -8,10 +7,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-STATUS_NAME, ERRORS_NAME, SUMMARY_NAME = "status.json", "stderr.txt", "summary.json"
-OK, STOPPED = 0, 75
+from engine.exits import OK, STOPPED
+from engine.folder import SUMMARY_NAME, write_json
+
+STATUS_NAME, ERRORS_NAME = "status.json", "stderr.txt"
 
 
 def run_job(program: Path, words: Sequence[str], folder: Path) -> int:
@@ -24,7 +24,7 @@ def run_job(program: Path, words: Sequence[str], folder: Path) -> int:
         print(f"    finished before, in {folder}", flush=True)
         return OK
     folder.mkdir(parents=True, exist_ok=True)
-    _write_status(folder, status="running", words=list(words))
+    write_json(folder / STATUS_NAME, {"status": "running", "words": list(words)})
     began_s = time.monotonic()
     with (folder / ERRORS_NAME).open("w") as errors:
         child = subprocess.Popen(
@@ -34,7 +34,8 @@ def run_job(program: Path, words: Sequence[str], folder: Path) -> int:
     reason = _reason(code, folder / ERRORS_NAME)
     status = {OK: "finished", STOPPED: "stopped"}.get(code, "failed")
     seconds = round(time.monotonic() - began_s, 1)
-    _write_status(folder, status=status, exit_code=code, reason=reason, seconds=seconds, words=list(words))
+    content = {"status": status, "exit_code": code, "reason": reason, "seconds": seconds, "words": list(words)}
+    write_json(folder / STATUS_NAME, content)
     if reason:
         print(f"    {status} (exit code {code}): {reason}", flush=True)
     return code
@@ -63,9 +64,3 @@ def _reason(code: int, errors: Path) -> str | None:
         return "killed from outside; most often the machine was out of memory"
     lines = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1].strip() if lines else "it left no message"
-
-
-def _write_status(folder: Path, **content: Any) -> None:
-    temporary = folder / f".{STATUS_NAME}.tmp"
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(folder / STATUS_NAME)

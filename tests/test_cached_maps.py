@@ -7,18 +7,12 @@ import torch
 
 from configs.compose import compose
 from engine import checkpoint
+from tests.small_runs import small_run
 from train import train
 
-STAGE = {"steps": 7, "batch": 2, "crop_px": "[192,192]", "validate_steps": 7, "schedule.warmup_steps": 0}
 TINY = [
-    "model.frontend.width=0.25",
-    "data.shapes.size_px=192",
-    "data.limit=5",
+    *small_run(["frontend", "context"], limit=5, steps=7, crop_px="[192,192]", validate_steps=7),
     "data.augment.color=0",
-    "runtime.threads=1",
-    "run.num_pictures=1",
-    *(f"stage.{stage}.{key}={value}" for stage in ("frontend", "context") for key, value in STAGE.items()),
-    "stages=[frontend,context]",
     "stage.frontend.steps=40",  # enough for maps that differ from place to place
     "stage.context.mirror=cells",
 ]

@@ -14,22 +14,10 @@ import pytest
 import torch
 
 from engine import checkpoint
+from tests.small_runs import small_run
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGE_KEYS = {"batch": 2, "crop_px": "[64,64]", "validate_steps": 4, "schedule.warmup_steps": 0}
-TINY = [
-    "model.frontend.width=0.25",
-    "data.shapes.size_px=192",
-    "data.limit=4",
-    "runtime.threads=1",
-    "run.num_pictures=1",
-    *(
-        f"stage.{stage}.{key}={value}"
-        for stage in ("frontend", "context", "joint")
-        for key, value in STAGE_KEYS.items()
-    ),
-    *(f"stage.{stage}.steps=6" for stage in ("frontend", "context", "joint")),
-]
+TINY = small_run(["frontend", "context", "joint"], limit=4, steps=6, crop_px="[64,64]", validate_steps=4)
 
 
 def run(folder: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:

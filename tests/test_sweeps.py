@@ -17,18 +17,10 @@ from configs.compose import entry_point
 from configs.schema import AnalyzeConfig
 from engine import checkpoint
 from engine.sweep import run_job
+from tests.small_runs import small_run
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGE = {"steps": 4, "batch": 2, "crop_px": "[64,64]", "validate_steps": 4, "schedule.warmup_steps": 0}
-TINY = [
-    "model.frontend.width=0.25",
-    "data.shapes.size_px=192",
-    "data.limit=3",
-    "runtime.threads=1",
-    "run.num_pictures=1",
-    *(f"stage.{stage}.{key}={value}" for stage in ("frontend", "context") for key, value in STAGE.items()),
-    "stages=[frontend,context]",
-]
+TINY = small_run(["frontend", "context"], limit=3, steps=4, crop_px="[64,64]", validate_steps=4)
 
 
 def status(folder: Path) -> dict[str, Any]:

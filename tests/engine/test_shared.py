@@ -10,18 +10,10 @@ import torch
 from configs.compose import compose
 from engine import checkpoint
 from engine.shared import SharedFrontend
+from tests.small_runs import small_run
 from train import train
 
-STAGE = {"steps": 4, "batch": 2, "crop_px": "[64,64]", "validate_steps": 2, "schedule.warmup_steps": 0}
-TINY = [
-    "model.frontend.width=0.25",
-    "data.shapes.size_px=192",
-    "data.limit=3",
-    "runtime.threads=1",
-    "run.num_pictures=1",
-    *(f"stage.{stage}.{key}={value}" for stage in ("frontend", "context") for key, value in STAGE.items()),
-    "stages=[frontend,context]",
-]
+TINY = small_run(["frontend", "context"], limit=3, steps=4, crop_px="[64,64]", validate_steps=2)
 
 
 def run(folder: Path, name: str, *words: str) -> dict[str, Any]:
