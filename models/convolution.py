@@ -1,15 +1,17 @@
-"""Convolution whose weight gradient keeps off the CPU library's reference kernel.
+"""Convolution whose gradients keep off the CPU library's slow kernels.
 
 Where oneDNN's direct kernels refuse a dilated convolution (no AVX-512, or an input lower than the dilated kernel is
 high), it computes the weight gradient by matrix products. They book 16 bytes of scratch memory a weight and are refused
 above 1 GiB, that is 2^26 weights; what then remains is a reference kernel, hundreds of times slower. Of the paper's
 layers only fc6 is so large (512 -> 4096, 7x7: 1.5 * 2^26).
 
-Above that bound the gradient is computed tap by tap: for each of the 49, output gradient^T x input under the tap, a
-matrix product of 4096 x cells x 512. These run at the processor's peak in any precision, need no scratch memory, and
-leave out the cells whose tap lies on zeros beyond the map.
+Above that bound both gradients are computed tap by tap: for each of the 49, output gradient^T x input under the tap
+(4096 x cells x 512), and output gradient x weights of the tap (cells x 4096 x 512), added up in float32. These products
+run at the processor's peak in any precision, need no scratch memory, and leave out the rows of cells whose tap lies on
+zeros beyond the map.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -44,8 +46,8 @@ class Conv2d(nn.Conv2d):
 def tapwise_conv2d(
     input: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, ...], dilation: tuple[int, ...]
 ) -> Tensor:
-    """`functional.conv2d` with stride 1; the weight gradient is computed by `weight_gradient`. Differentiable once."""
-    output: Tensor = _TapwiseWeightGradient.apply(input, weight, bias, padding, dilation)
+    """`functional.conv2d` with stride 1; the gradients are computed tap by tap. Differentiable once."""
+    output: Tensor = _TapwiseGradients.apply(input, weight, bias, padding, dilation)
     return output
 
 
@@ -62,20 +64,55 @@ def weight_gradient(
     gradient_BhwO = gradient_BOhw.permute(0, 2, 3, 1).contiguous()
     (in_height, num_inputs), (height, width, num_outputs) = input_BHWI.shape[1::2], gradient_BhwO.shape[1:]
     result_OklI = input_BIHW.new_zeros(num_outputs, *kernel, num_inputs)
-    for row in range(kernel[0]):
-        shift = row * dilation[0] - padding[0]  # from a row of the output to the input row under this tap
-        first, last = max(0, -shift), min(height, in_height - shift)
-        if first >= last:
-            continue
-        gradients_NO = gradient_BhwO[:, first:last].reshape(-1, num_outputs)
+    for row, seen, shift in _rows_on_the_map(kernel[0], padding[0], dilation[0], in_height, height):
+        gradients_NO = gradient_BhwO[:, seen].reshape(-1, num_outputs)
         for column in range(kernel[1]):
             left = column * dilation[1]
-            seen_NI = input_BHWI[:, first + shift : last + shift, left : left + width].reshape(-1, num_inputs)
-            torch.mm(gradients_NO.T, seen_NI, out=result_OklI[:, row, column])
+            inputs_NI = input_BHWI[:, _moved(seen, shift), left : left + width].reshape(-1, num_inputs)
+            torch.mm(gradients_NO.T, inputs_NI, out=result_OklI[:, row, column])
     return result_OklI.permute(0, 3, 1, 2)
 
 
-class _TapwiseWeightGradient(torch.autograd.Function):
+def input_gradient(
+    gradient_BOhw: Tensor,
+    weight_OIkl: Tensor,
+    in_size: tuple[int, int],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Tensor:
+    """Gradient (B, I, *in_size), channels last, of a convolution with stride 1. Fastest on channels-last weights."""
+    gradient_BhwO = gradient_BOhw.permute(0, 2, 3, 1).contiguous()
+    weight_klOI = weight_OIkl.permute(2, 3, 0, 1)
+    (batch_size, height, width, num_outputs), num_inputs = gradient_BhwO.shape, weight_OIkl.shape[1]
+    exact = torch.promote_types(weight_OIkl.dtype, torch.float32)  # a sum of 49 bfloat16 products is kept exact
+    sum_BHWI = weight_OIkl.new_zeros(batch_size, in_size[0], in_size[1] + 2 * padding[1], num_inputs, dtype=exact)
+    for row, seen, shift in _rows_on_the_map(weight_OIkl.shape[2], padding[0], dilation[0], in_size[0], height):
+        gradients_NO = gradient_BhwO[:, seen].reshape(-1, num_outputs)
+        for column in range(weight_OIkl.shape[3]):
+            left = column * dilation[1]
+            products_NI = gradients_NO @ weight_klOI[row, column]
+            under_tap_BnwI = sum_BHWI[:, _moved(seen, shift), left : left + width]
+            under_tap_BnwI += products_NI.view(under_tap_BnwI.shape)
+    sum_BHWI = sum_BHWI[:, :, padding[1] : padding[1] + in_size[1]]
+    return sum_BHWI.to(weight_OIkl.dtype).permute(0, 3, 1, 2)
+
+
+def _rows_on_the_map(
+    kernel_height: int, padding: int, dilation: int, in_height: int, height: int
+) -> Iterator[tuple[int, slice, int]]:
+    """For each row of taps: its number, the output's rows that see the map through it, how far below them they see."""
+    for row in range(kernel_height):
+        shift = row * dilation - padding
+        first, last = max(0, -shift), min(height, in_height - shift)
+        if first < last:
+            yield row, slice(first, last), shift
+
+
+def _moved(rows: slice, by: int) -> slice:
+    return slice(rows.start + by, rows.stop + by)
+
+
+class _TapwiseGradients(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -95,18 +132,16 @@ class _TapwiseWeightGradient(torch.autograd.Function):
         (output_gradient,) = gradients
         input, weight = ctx.saved_tensors
         needs_input, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        input_gradient = own_gradient = bias_gradient = None
+        to_input = to_weight = to_bias = None
         if needs_input:
-            geometry = (1, 1), ctx.padding, ctx.dilation, False, (0, 0), 1
-            input_gradient = torch.ops.aten.convolution_backward(
-                output_gradient, input, weight, None, *geometry, (True, False, False)
-            )[0]
+            in_size = (input.shape[2], input.shape[3])
+            to_input = input_gradient(output_gradient, weight, in_size, ctx.padding, ctx.dilation)
         if needs_weight:
             kernel = (weight.shape[2], weight.shape[3])
-            own_gradient = weight_gradient(input, output_gradient, kernel, ctx.padding, ctx.dilation)
+            to_weight = weight_gradient(input, output_gradient, kernel, ctx.padding, ctx.dilation)
         if needs_bias:
-            bias_gradient = output_gradient.sum(dim=(0, 2, 3))
-        return input_gradient, own_gradient, bias_gradient, None, None
+            to_bias = output_gradient.sum(dim=(0, 2, 3))
+        return to_input, to_weight, to_bias, None, None
 
 
 def _autocast(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The weight gradient tap by tap is the convolution's own, and only huge layers on a CPU take it."""
+"""The gradients tap by tap are the convolution's own, and only huge layers on a CPU take them."""
 
 import time
 
@@ -106,7 +106,7 @@ def test_a_layer_tap_by_tap_learns_as_the_stock_one_does(autocast: bool, monkeyp
             outputs.append(layer(image))
         outputs[-1].float().square().mean().backward()
     assert torch.equal(outputs[0], outputs[1])
-    assert "TapwiseWeightGradient" in type(outputs[1].grad_fn).__name__
+    assert "TapwiseGradients" in type(outputs[1].grad_fn).__name__
     for one, other in zip(ours.parameters(), stock.parameters(), strict=True):
         assert one.grad is not None and other.grad is not None and one.grad.dtype == torch.float32
         assert (one.grad - other.grad).norm() < (1e-2 if autocast else 1e-5) * other.grad.norm()
