@@ -1,17 +1,22 @@
-"""What a stage is trained on: images as they are read, or the frozen front end's maps from disk."""
+"""What a stage is trained and scored on: images as they are read, or the frozen front end's maps from disk."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from configs.plain import to_plain
 from configs.schema import Config, MapSource, Mirror, StageConfig
 from data.dataset import ImageSet
-from data.features import Computed, MapStore, file_identity, open_store
-from data.loaders import train_batches, whole_batches
+from data.features import Computed, MapStore, WindowMaps, file_identity, open_store, open_windows
+from data.loaders import train_batches, validation_batches, whole_batches
 from data.transforms import TrainTransform, WholeTransform
 from engine.contracts import TrainBatches
+from engine.inference import probabilities
 from engine.losses import CrossEntropy
 from engine.runtime import Runtime
 from models.segmenter import Segmenter
@@ -19,10 +24,11 @@ from models.segmenter import Segmenter
 
 @dataclass(frozen=True)
 class Feed:
-    """Training batches of any stage. `say` is for people, `check` may raise to stop."""
+    """What every stage asks for. `say` is for people, `check` may raise to stop."""
 
     config: Config
     images: ImageSet
+    scored: ImageSet
     model: Segmenter
     runtime: Runtime
     say: Callable[[str], None]
@@ -42,20 +48,55 @@ class Feed:
             self.images, transform, micro_batch=micro_batch, first=first, last=last, seed=seed, workers=workers
         )
 
+    def kept_maps(self, stage: StageConfig) -> WindowMaps | None:
+        """Maps for scoring in a stage that is about to begin; None if its front end is asked every time."""
+        if stage.maps is not MapSource.cached:
+            return None
+        settings = {"validation": to_plain(self.config.validation), "images": self._identity_of(self.scored)}
+        identity = {**self._frontend_identity(), **settings}
+        return open_windows(self.config.cache, identity, self._windows, self.say)
+
     def _store(self, stage: StageConfig) -> MapStore:
         mirrors = self.config.data.augment.mirror and stage.mirror is Mirror.pixels
         identity: dict[str, Any] = {
-            "frontend": self.model.frontend_digest(),
-            "padding": self.config.model.padding.name,
-            "images": file_identity(self.images, self.config.data.shapes),
+            **self._frontend_identity(),
+            "images": self._identity_of(self.images),
             "crop_px": stage.crop_px,
             "mirrored": mirrors,
             "targets": [stage.loss.grid.name, self.model.stride, self.model.node_offset_px],
-            "runtime": [self.runtime.device.type, self.runtime.precision.name, self.runtime.threads, torch.__version__],
         }
         return open_store(
             self.config.cache, identity, lambda: self._computed(stage, mirrors), len(self.images), self.say
         )
+
+    def _frontend_identity(self) -> dict[str, Any]:
+        runtime = self.runtime
+        return {
+            "frontend": self.model.frontend_digest(),
+            "padding": self.config.model.padding.name,
+            "runtime": [runtime.device.type, runtime.precision.name, runtime.threads, torch.__version__],
+        }
+
+    def _identity_of(self, images: ImageSet) -> str:
+        return file_identity(images, self.config.data.shapes)
+
+    def _windows(self) -> Iterator[NDArray[np.float32]]:
+        """Maps of every window that scoring asks for, in its order."""
+        self.model.eval()
+        seen: list[NDArray[np.float32]] = []
+
+        def remembered(window_B3HW: Tensor) -> Tensor:
+            maps_BKhw = self.model.frontend_maps(window_B3HW)
+            seen.append(maps_BKhw.float().cpu().numpy())
+            return maps_BKhw
+
+        validation, workers = self.config.validation, self.config.runtime.workers
+        with torch.inference_mode(), self.runtime.autocast():
+            for batch in validation_batches(self.scored, batch=validation.batch, workers=workers):
+                self.check()
+                probabilities(self.model, validation, batch.images_B3HW.to(self.runtime.device), remembered)
+                yield from seen
+                seen.clear()
 
     def _computed(self, stage: StageConfig, mirrors: bool) -> Iterator[Computed]:
         """Maps and targets of every image in order, with `mirrors` those of the mirrored image beside them."""

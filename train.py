@@ -46,7 +46,7 @@ def train(config: Config) -> int:
     from engine.report import Reporter, relative
     from engine.runtime import Stopped, StopRequest, choose_runtime
     from engine.stages import Plan, StageRunner
-    from engine.summary import header, last_page, resume_command, write_summary
+    from engine.summary import header, hparams, last_page, resume_command, write_summary
     from feed import Feed
     from models.build import build_context, build_initial
     from models.describe import network_geometry, schedule_figures
@@ -76,6 +76,7 @@ def train(config: Config) -> int:
     report.config(json.dumps(head["config"], indent=2).splitlines())
 
     stop = StopRequest()
+    feed = Feed(config, learned, scored, model, runtime, report.say, stop.check)
     plan = Plan(
         stages=config.stages,
         settings={stage: getattr(config.stage, stage) for stage in config.stages},
@@ -83,14 +84,16 @@ def train(config: Config) -> int:
         run=config.run,
         seed=config.seed,
         make_context=lambda seed: build_context(config.model, classes.num_classes, seed),
-        train_batches=Feed(config, learned, model, runtime, report.say, stop.check).batches,
+        train_batches=feed.batches,
         shared_frontend=shared_frontend(config, head, learned, scored, report.say) if config.cache.frontend else None,
         validation_batches=lambda: validation_batches(scored, batch=config.validation.batch, workers=workers),
+        kept_maps=feed.kept_maps,
         header=head,
     )
     try:
         with stop:
             StageRunner(plan, model, progress, folder, runtime, report, stop).run(resumed)
+        report.hparams(*hparams(progress, head))
     except Stopped:
         report.say(f"stopped at {progress.stage} step {progress.step}; resume with\n{resume_command(folder)}")
         return STOPPED

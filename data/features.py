@@ -1,18 +1,6 @@
-"""Front-end maps of whole images on disk: computed once, shared by every run that would compute the same.
+"""The frozen front end's maps on disk: of whole training images, and of every window that scoring asks for."""
 
-A store is a folder named after the hash of all that determines it. It holds maps.npy (N, M, K, h, w) in float32,
-targets.npy (N, M, h, w) or (N, M, H, W) in uint8, and index.json with the hash's content and the checksums. M is 1, or
-2 where the maps of the mirrored image lie beside those of the image. It is written beside its place and renamed when
-whole, under a lock: of two runs that want it, one waits. Remove the folder to be rid of it.
-"""
-
-import fcntl
-import json
-import os
-import shutil
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,11 +14,12 @@ from torch import Tensor
 from configs.schema import CacheConfig
 from data.dataset import FileSet, ImageSet
 from data.loaders import shuffled_keys
+from data.store import Claim, kept_folder
 from data.transforms import is_mirrored
 
-MAPS, TARGETS, INDEX = "maps.npy", "targets.npy", "index.json"
-CHUNK_BYTES = 2**24
-KEY_LENGTH = 20  # hexadecimal digits of a folder's name
+MAPS, TARGETS, WINDOWS = "maps.npy", "targets.npy", "windows.npy"
+
+Say = Callable[[str], None]
 
 
 class MapBatch(NamedTuple):
@@ -57,7 +46,10 @@ class Computed(NamedTuple):
 
 @dataclass(frozen=True)
 class MapStore:
-    """Memory-mapped, read-only."""
+    """Maps (N, M, K, h, w) and targets (N, M, h, w) or (N, M, H, W), memory-mapped, read-only.
+
+    M is 1, or 2 where the maps of the mirrored image lie beside those of the image.
+    """
 
     maps_NMKhw: NDArray[np.float32]
     targets_NMHW: NDArray[np.uint8]
@@ -79,38 +71,56 @@ class MapStore:
             )
 
 
+@dataclass(frozen=True)
+class WindowMaps:
+    """Maps (B, K, h, w) of one window after the other, of any size; each pass over them begins with the first."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[Tensor]:
+        with self.path.open("rb") as file:
+            while file.peek(1):
+                yield torch.from_numpy(np.load(file))
+
+
 def open_store(
     config: CacheConfig,
     identity: Mapping[str, Any],
     compute: Callable[[], Iterable[Computed]],
     num_images: int,
-    say: Callable[[str], None],
+    say: Say,
 ) -> MapStore:
-    """The store of this identity (JSON data); `compute` is called, and its images written, where there is none yet.
+    """Maps of `num_images` images of one size; `compute` is called where there are none yet. See `kept_folder`."""
 
-    Raises ValueError where the store would exceed `config.max_gb` with all others, or cannot be written.
-    """
-    root, text = Path(config.root), json.dumps(identity, sort_keys=True)
-    folder = root / f"maps-{sha256(text.encode()).hexdigest()[:KEY_LENGTH]}"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
-            complaint = _complaint(folder, text)
-            if complaint is None:
-                say(f"front-end maps: read from {folder}")
-            else:
-                if folder.exists():
-                    say(f"warning: {folder}: {complaint}; computing the maps again")
-                    shutil.rmtree(folder)
-                _build(folder, text, compute(), num_images, config)
-                say(f"front-end maps: computed, {_size(folder) / 1e9:.2f} GB in {folder}")
-    except OSError as error:
-        raise ValueError(
-            f"cache.root={root}: the maps cannot be kept there ({error.strerror or error}); set cache.root elsewhere, "
-            "or stage.context.maps=computed"
-        ) from error
+    def build(folder: Path, claim: Claim) -> None:
+        with (folder / MAPS).open("wb") as maps, (folder / TARGETS).open("wb") as targets:
+            for number, (maps_MKhw, targets_MHW) in enumerate(compute()):
+                if number == 0:
+                    claim(num_images * (maps_MKhw.nbytes + targets_MHW.nbytes))
+                    _begin(maps, maps_MKhw, num_images)
+                    _begin(targets, targets_MHW, num_images)
+                maps.write(maps_MKhw.tobytes())
+                targets.write(targets_MHW.tobytes())
+
+    folder = kept_folder(config, identity, build, say, "front-end maps")
     maps_NMKhw, targets_NMHW = (np.load(folder / name, mmap_mode="r") for name in (MAPS, TARGETS))
     return MapStore(maps_NMKhw, targets_NMHW)
+
+
+def open_windows(
+    config: CacheConfig, identity: Mapping[str, Any], compute: Callable[[], Iterable[NDArray[np.float32]]], say: Say
+) -> WindowMaps:
+    """Maps of the windows that `compute` runs through where there are none yet. See `kept_folder`."""
+
+    def build(folder: Path, claim: Claim) -> None:
+        needed_bytes = 0
+        with (folder / WINDOWS).open("wb") as file:
+            for maps_BKhw in compute():
+                needed_bytes += maps_BKhw.nbytes
+                claim(needed_bytes)
+                np.save(file, maps_BKhw)
+
+    return WindowMaps(kept_folder(config, identity, build, say, "front-end maps for scoring") / WINDOWS)
 
 
 def file_identity(images: ImageSet, settings: Any) -> str:
@@ -132,76 +142,7 @@ def stamp(path: Path) -> str:
     return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Waits until no other process holds the lock; that of a dead process is free by itself."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _build(folder: Path, identity: str, computed: Iterable[Computed], num_images: int, config: CacheConfig) -> None:
-    temporary = folder.with_suffix(".part")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
-    temporary.mkdir()
-    try:
-        with (temporary / MAPS).open("wb") as maps, (temporary / TARGETS).open("wb") as targets:
-            for number, (maps_MKhw, targets_MHW) in enumerate(computed):
-                if number == 0:
-                    _check_room(folder.parent, num_images * (maps_MKhw.nbytes + targets_MHW.nbytes), config)
-                    _begin(maps, maps_MKhw, num_images)
-                    _begin(targets, targets_MHW, num_images)
-                maps.write(maps_MKhw.tobytes())
-                targets.write(targets_MHW.tobytes())
-            for file in (maps, targets):
-                file.flush()
-                os.fsync(file.fileno())
-        sums = {name: _checksum(temporary / name) for name in (MAPS, TARGETS)}
-        (temporary / INDEX).write_text(json.dumps({"identity": identity, "checksums": sums}))
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
 def _begin(file: IO[bytes], first: NDArray[Any], num_images: int) -> None:
     """The header of an .npy file of `num_images` arrays like the first."""
     header = {"descr": first.dtype.str, "fortran_order": False, "shape": (num_images, *first.shape)}
     np.lib.format.write_array_header_1_0(file, header)
-
-
-def _check_room(root: Path, needed_bytes: int, config: CacheConfig) -> None:
-    used_bytes = sum(_size(folder) for folder in root.glob("maps-*") if folder.is_dir())
-    if used_bytes + needed_bytes > config.max_gb * 1e9:
-        raise ValueError(
-            f"cache.max_gb={config.max_gb:g}: the maps need {needed_bytes / 1e9:.2f} GB and {root} holds "
-            f"{used_bytes / 1e9:.2f} already; raise it, remove folders there, or set stage.context.maps=computed"
-        )
-
-
-def _complaint(folder: Path, identity: str) -> str | None:
-    """Why a store cannot be used; None if it can."""
-    if not folder.is_dir():
-        return "not there"
-    try:
-        index = json.loads((folder / INDEX).read_text())
-        if index["identity"] != identity:
-            return "made of something else"
-        for name, checksum in index["checksums"].items():
-            if _checksum(folder / name) != checksum:
-                return f"{name} is damaged"
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        return f"damaged ({error})"
-    return None
-
-
-def _checksum(path: Path) -> int:
-    value = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            value = zlib.crc32(chunk, value)
-    return value
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())

@@ -35,6 +35,12 @@ class Board:
         if writer is not None:
             self._guard(partial(_add_scalars, writer, values, step))
 
+    def hparams(self, settings: Mapping[str, int | float | str], results: Mapping[str, float]) -> None:
+        """A row of TensorBoard's table of runs."""
+        writer = self._writer
+        if writer is not None:
+            self._guard(lambda: writer.add_hparams(dict(settings), dict(results), run_name="."))
+
     def picture(self, tag: str, pixels_HW3: NDArray[np.uint8], step: int) -> None:
         writer = self._writer
         if writer is not None:

@@ -66,4 +66,5 @@ class Picture(NamedTuple):
 
 
 ValidationBatches = Callable[[], Iterable[Batch]]
+KeptMaps = Iterable[Tensor]  # the frozen front end's maps (B, K, h, w) of every window that scoring asks for, in order
 TrainBatches = Callable[[int, int], Generator[TrainBatch]]  # micro-batches from the first number up to the last

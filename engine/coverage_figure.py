@@ -6,13 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from engine.pictures import Rgb
+from engine.pictures import Rgb, rendered
 
 TIMES, MINUS = "\u00d7", "\u2212"  # as printers write them
 INK, QUIET_INK = "#1b1b2f", "#6b6b80"
@@ -36,7 +35,6 @@ def coverage_figure(dilations: Sequence[int], path_counts: Sequence[Sequence[int
     height = HEAD_INCHES + num_rows * (PANEL_INCHES + LABEL_INCHES) + FOOT_INCHES
     left = (width - num_columns * (PANEL_INCHES + GAP_INCHES) + GAP_INCHES) / 2
     figure = Figure(figsize=(width, height), dpi=120)
-    canvas = FigureCanvasAgg(figure)
     for index, (dilation, counts) in enumerate(zip(dilations, path_counts, strict=True)):
         row, column = divmod(index, num_columns)
         x = left + column * (PANEL_INCHES + GAP_INCHES)
@@ -46,9 +44,7 @@ def coverage_figure(dilations: Sequence[int], path_counts: Sequence[Sequence[int
         title = f"layer {index + 1}, dilation {dilation}: {len(counts)} {TIMES} {len(counts)}"
         axes.set_title(title, color=INK, fontsize=10)
     _frame(figure, dilations, path_counts[-1], height)
-    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib has no annotation here
-    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    return pixels[..., :3].copy()
+    return rendered(figure)
 
 
 def _frame(figure: Figure, dilations: Sequence[int], counts: Sequence[int], height: float) -> None:

@@ -1,18 +1,19 @@
 """Scoring a model on a set, and certifying that a fresh context module changes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from configs.schema import VOID, Protocol, ValidationConfig
-from engine.contracts import DenseModel, Picture, ValidationBatches
+from configs.schema import VOID, ValidationConfig
+from engine.contracts import DenseModel, KeptMaps, Picture, ValidationBatches
 from engine.inference import Maps, probabilities
 from engine.metrics import Confusion, Scores
 from engine.runtime import Runtime
 
 Check = Callable[[], None]  # called between batches; may raise to stop
+Observe = Callable[[Tensor, Tensor], None]  # sees the front end's maps (B, K, h, w) of every window, and its logits
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,30 @@ def evaluate(
     config: ValidationConfig,
     runtime: Runtime,
     *,
+    kept: KeptMaps | None = None,
+    observe: Observe = lambda maps_BKhw, logits_BKhw: None,
     num_pictures: int = 0,
     check: Check = lambda: None,
 ) -> Evaluation:
-    """Score every image at its label's own size; the model is left in evaluation mode."""
+    """Score every image at its label's own size; the model is left in evaluation mode.
+
+    `kept` are the front end's maps of every window that these settings ask for, in order (default: computed).
+    """
     model.eval()
+    frontend = _frontend(model, kept, runtime)
+
+    def maps(window_B3HW: Tensor) -> Tensor:
+        maps_BKhw = frontend(window_B3HW)
+        logits_BKhw: Tensor = maps_BKhw if model.context is None else model.context(maps_BKhw)
+        observe(maps_BKhw, logits_BKhw)
+        return logits_BKhw
+
     confusion = Confusion(model.num_classes)
     pictures: list[Picture] = []
     with torch.inference_mode(), runtime.autocast():
         for batch in batches():
             check()
-            predicted_BHW = predict(model, config, runtime, batch.images_B3HW).cpu()
+            predicted_BHW = predict(model, config, runtime, batch.images_B3HW, maps).cpu()
             confusion.add(predicted_BHW, batch.labels_BHW)
             for image, truth, predicted, name in zip(
                 batch.images_B3HW, batch.labels_BHW, predicted_BHW, batch.names, strict=True
@@ -67,10 +81,19 @@ class Identity:
     before: float
     after: float
     agreement: float
+    class_iou_before: list[float | None]
 
 
-def certify_identity(model: DenseModel, batches: ValidationBatches, runtime: Runtime, check: Check) -> Identity:
-    """Score the set with and without the context module, on whole images at scale 1, in one pass of the front end.
+def certify_identity(
+    model: DenseModel,
+    batches: ValidationBatches,
+    config: ValidationConfig,
+    runtime: Runtime,
+    *,
+    kept: KeptMaps | None = None,
+    check: Check = lambda: None,
+) -> Identity:
+    """Score the set with and without the context module, in one pass of the front end; `kept` as in `evaluate`.
 
     The fresh module computes relu(x), so an answer changes only where no logit is positive (or noise is large).
     """
@@ -79,25 +102,35 @@ def certify_identity(model: DenseModel, batches: ValidationBatches, runtime: Run
     model.eval()
     before, after = Confusion(model.num_classes), Confusion(model.num_classes)
     same = valid = 0
-    plain = ValidationConfig(protocol=Protocol.whole)
+    frontend = _frontend(model, kept, runtime)
     with torch.inference_mode(), runtime.autocast():
         for batch in batches():
             check()
-            kept: list[Tensor] = []
+            seen: list[Tensor] = []
 
-            def frontend(images_B3HW: Tensor, kept: list[Tensor] = kept) -> Tensor:
-                kept.append(model.frontend_maps(images_B3HW))
-                return kept[0]
+            def remembered(window_B3HW: Tensor, seen: list[Tensor] = seen) -> Tensor:
+                seen.append(frontend(window_B3HW))
+                return seen[-1]
 
-            def inserted(_: Tensor, kept: list[Tensor] = kept) -> Tensor:
-                maps: Tensor = context(kept[0])
-                return maps
+            without = predict(model, config, runtime, batch.images_B3HW, remembered).cpu()
+            again = iter(seen)
 
-            without = predict(model, plain, runtime, batch.images_B3HW, frontend).cpu()
-            fresh = predict(model, plain, runtime, batch.images_B3HW, inserted).cpu()
+            def inserted(_: Tensor, again: Iterator[Tensor] = again) -> Tensor:
+                logits_BKhw: Tensor = context(next(again))
+                return logits_BKhw
+
+            fresh = predict(model, config, runtime, batch.images_B3HW, inserted).cpu()
             before.add(without, batch.labels_BHW)
             after.add(fresh, batch.labels_BHW)
             is_valid = batch.labels_BHW != VOID
             same += int(((without == fresh) & is_valid).sum())
             valid += int(is_valid.sum())
-    return Identity(before.scores().mean_iou, after.scores().mean_iou, same / max(1, valid))
+    known = before.scores()
+    return Identity(known.mean_iou, after.scores().mean_iou, same / max(1, valid), known.class_iou)
+
+
+def _frontend(model: DenseModel, kept: KeptMaps | None, runtime: Runtime) -> Maps:
+    if kept is None:
+        return model.frontend_maps
+    windows = iter(kept)
+    return lambda _: next(windows).to(runtime.device)

@@ -1,6 +1,7 @@
 """What a sweep has found: a row for each schedule, best first, from the summaries that its runs left."""
 
 import csv
+import fcntl
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from scipy.stats import t as student_t
 
 from engine.compare import paired_difference
 from engine.folder import SUMMARY_NAME, write_json
+from engine.leaderboard_figure import leaderboard_figure
+from engine.pictures import write_png
 
 NAME = "leaderboard"
 CONFIDENCE = 0.95
@@ -22,7 +25,8 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
 
     Runs that differ in nothing but the seed share a row. `mean_iou` and `gain` are fractions 0..1, by seed; `interval`
     is half the 95 % confidence interval of the mean over seeds (None for one seed); `class_gain` the mean gain of every
-    class over the front end; `runs` the folders by seed; `seconds` and `peak_memory_mib` are means over the runs.
+    class over the front end; `runs` the folders by seed; `effective_cells`, `seconds` and `peak_memory_mib` are means
+    over the runs.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.rglob(SUMMARY_NAME)):
@@ -33,6 +37,15 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
             groups.setdefault(_all_but_seed(settings), []).append({**summary, "place": place})
     rows = [_row(sorted(runs, key=lambda run: run["seed"])) for runs in groups.values()]
     return sorted(rows, key=lambda row: -row["mean"])
+
+
+def final_score(run: Path) -> float:
+    """Mean IoU by which a run's schedule is judged, a fraction; 0 if the run is not finished."""
+    path = run / SUMMARY_NAME
+    if not path.exists():
+        return 0.0
+    stages = json.loads(path.read_text())["stages"]
+    return float(stages[_scored_stage(stages)]["mean_iou"])
 
 
 def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -57,9 +70,15 @@ def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
 
 
 def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
-    """leaderboard.json (the rows), .csv and .md, and comparisons.json in a sweep's folder; returns the rows."""
-    rows = leaderboard(folder)
-    compared = comparisons(folder, rows)
+    """leaderboard.json (the rows), .csv, .md and .png, and comparisons.json in a sweep's folder; returns the rows."""
+    with (folder / f".{NAME}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # jobs that end at once write one after the other
+        rows = leaderboard(folder)
+        _write(folder, rows, comparisons(folder, rows))
+    return rows
+
+
+def _write(folder: Path, rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> None:
     write_json(folder / "comparisons.json", compared)
     write_json(folder / f"{NAME}.json", rows)
     with (folder / f"{NAME}.csv").open("w", newline="") as file:
@@ -69,7 +88,7 @@ def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
         writer.writeheader()
         writer.writerows(flat)
     (folder / f"{NAME}.md").write_text(page(rows, compared) + "\n")
-    return rows
+    write_png(folder / f"{NAME}.png", leaderboard_figure(rows))
 
 
 def page(rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> str:
@@ -93,8 +112,8 @@ def _dilations(dilations: Sequence[int]) -> str:
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table that people read; mean IoU and gains in per cent."""
-    titles = ["dilations", "field, cells", "field, px", "holes", "parameters", "multiply-adds", "seconds", "MiB",
-              "seeds", "mean IoU, %", "gain", "best class gain", "worst class gain"]  # fmt: skip
+    titles = ["dilations", "field, cells", "in effect", "field, px", "holes", "parameters", "multiply-adds", "seconds",
+              "MiB", "seeds", "mean IoU, %", "gain", "best class gain", "worst class gain"]  # fmt: skip
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     for row in rows:
         spread = "" if row["interval"] is None else f" ± {100 * row['interval']:.2f}"
@@ -104,9 +123,9 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         gain = "" if row["gain"] is None else f"{100 * row['gain']:+.2f}"
         cells = [
             f"{_dilations(row['dilations'])}{widths}",
-            row["field_cells"], row["field_px"], row["holes_per_axis"], f"{row['parameters']:,}",
-            f"{row['multiply_adds']:,}", f"{row['seconds']:.0f}", f"{row['peak_memory_mib']:.0f}", len(row["mean_iou"]),
-            f"{100 * row['mean']:.2f}{spread}", gain, *extremes,
+            row["field_cells"], f"{row['effective_cells']:.1f}", row["field_px"], row["holes_per_axis"],
+            f"{row['parameters']:,}", f"{row['multiply_adds']:,}", f"{row['seconds']:.0f}",
+            f"{row['peak_memory_mib']:.0f}", len(row["mean_iou"]), f"{100 * row['mean']:.2f}{spread}", gain, *extremes,
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
@@ -121,24 +140,29 @@ def interval(values: Sequence[float]) -> float | None:
 
 
 def _row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """`runs` differ in the seed alone. Scored is the context stage, or else the last one."""
-    stage = "context" if "context" in runs[0]["stages"] else list(runs[0]["stages"])[-1]
+    """`runs` differ in the seed alone."""
+    stage = _scored_stage(runs[0]["stages"])
     scored = [run["stages"][stage] for run in runs]
-    fronts = [run["stages"]["frontend"] for run in runs if "frontend" in run["stages"] and stage != "frontend"]
+    fronts = [run["identity"] for run in runs if run["identity"]]  # scored before the context module learned anything
     scores = [result["mean_iou"] for result in scored]
-    gains = [result["mean_iou"] - front["mean_iou"] for result, front in zip(scored, fronts, strict=False)]
     return {
         **runs[0]["schedule"],
         "stage": stage,
+        "effective_cells": statistics.mean(result["effective_cells"] for result in scored),
         "seconds": statistics.mean(result["seconds"] for result in scored),
         "peak_memory_mib": statistics.mean(run["peak_memory_mib"] for run in runs),
         "mean_iou": {str(run["seed"]): score for run, score in zip(runs, scores, strict=True)},
         "runs": {str(run["seed"]): run["place"] for run in runs},
         "mean": statistics.mean(scores),
         "interval": interval(scores),
-        "gain": statistics.mean(gains) if gains else None,
+        "gain": statistics.mean(scores) - statistics.mean(front["before"] for front in fronts) if fronts else None,
         "class_gain": _class_gains(runs[0]["classes"], scored, fronts),
     }
+
+
+def _scored_stage(stages: Mapping[str, Any]) -> str:
+    """The context stage, or else the last one."""
+    return "context" if "context" in stages else list(stages)[-1]
 
 
 def _class_gains(
@@ -146,7 +170,7 @@ def _class_gains(
 ) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for position, name in enumerate(names):
-        pairs = [(one["class_iou"][position], front["class_iou"][position])
+        pairs = [(one["class_iou"][position], front["class_iou_before"][position])
                  for one, front in zip(scored, fronts, strict=False)]  # fmt: skip
         known = [after - before for after, before in pairs if after is not None and before is not None]
         found[name] = statistics.mean(known) if known else None

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -41,7 +43,6 @@ def confusion_figure(confusion_KK: Sequence[Sequence[int]], class_names: Sequenc
     shares = np.divide(100 * counts, rows, out=np.zeros_like(counts), where=rows > 0)
     side = 2.5 + 0.5 * len(class_names)
     figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axes.set_xticks(range(len(class_names)), class_names, rotation=90)
@@ -51,6 +52,29 @@ def confusion_figure(confusion_KK: Sequence[Sequence[int]], class_names: Sequenc
     for row, column in zip(*np.nonzero(shares >= 0.5), strict=True):
         share = shares[row, column]
         axes.text(column, row, f"{share:.0f}", ha="center", va="center", color="white" if share > 60 else "black")
+    return rendered(figure)
+
+
+def field_figure(gradient_hw: NDArray[np.float64], effective_cells: float, field_cells: int) -> Rgb:
+    """How much each cell moves the answer at the centre, over the loudest; white frames: effective, computed field."""
+    height, width = gradient_hw.shape
+    loudest = gradient_hw.max()
+    shares = gradient_hw / loudest if loudest > 0 else gradient_hw
+    figure = Figure(figsize=(5.4, 5), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    extent = (-(width // 2) - 0.5, width - width // 2 - 0.5, height - height // 2 - 0.5, -(height // 2) - 0.5)
+    image = axes.imshow(shares, cmap="inferno", norm=LogNorm(1e-3, 1, clip=True), extent=extent)
+    for side, style in ((effective_cells, "-"), (field_cells, "--")):
+        corner = (-side / 2, -side / 2)
+        axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", linestyle=style))
+    axes.set_xlabel("cells from the centre")
+    axes.set_title(f"effective field: {effective_cells:.1f} of {field_cells} cells", fontsize=11)
+    figure.colorbar(image, label="gradient over the largest")
+    return rendered(figure)
+
+
+def rendered(figure: Figure) -> Rgb:
+    canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib has no annotation here
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     return pixels[..., :3].copy()

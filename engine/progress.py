@@ -18,9 +18,12 @@ class StageResult:
     best_step: int
     steps: int
     seconds: float
+    effective_cells: float | None = None  # side of the context module's effective field; see `engine.probe`
 
     @classmethod
-    def from_scores(cls, scores: Scores, step: int, seconds: float) -> "StageResult":
+    def from_scores(
+        cls, scores: Scores, step: int, seconds: float, effective_cells: float | None = None
+    ) -> "StageResult":
         return cls(
             scores.mean_iou,
             scores.pixel_accuracy,
@@ -29,6 +32,7 @@ class StageResult:
             best_step=step,
             steps=step,
             seconds=seconds,
+            effective_cells=effective_cells,
         )
 
 

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Never
 
@@ -12,7 +12,8 @@ from tqdm import tqdm
 from engine.board import Board
 from engine.evaluate import Evaluation, Identity
 from engine.folder import RunFolder
-from engine.pictures import confusion_figure, panel
+from engine.pictures import confusion_figure, field_figure, panel
+from engine.probe import Measured
 from engine.progress import Progress, StageResult
 from engine.table import score_table
 
@@ -96,6 +97,21 @@ class Reporter:
             self._board.picture(f"validation/{picture.name}", panel(picture, self._palette), step)
         self._board.picture("validation/confusion", confusion_figure(scores.confusion_KK, self._class_names), step)
 
+    def measured(self, progress: Progress, measured: Measured, field_cells: int) -> None:
+        """What the context module in fact sees, beside the computed side of its field."""
+        grids = "".join(f", {score:.2f} at {period}" for period, score in measured.gridding.items())
+        heard = f"{measured.effective_cells:.1f} of {field_cells} cells"
+        self.say(f"{progress.stage} step {progress.step}: effective field {heard}{grids and f'; gridding{grids[1:]}'}")
+        values = {
+            "field/effective_cells": measured.effective_cells,
+            "field/share_of_computed": measured.effective_cells / field_cells,
+            "field/sigma_cells": measured.sigma_cells,
+            **{f"gridding/period_{period}": score for period, score in measured.gridding.items()},
+        }
+        self._board.scalars(values, progress.global_step)
+        picture = field_figure(measured.gradient_hw, measured.effective_cells, field_cells)
+        self._board.picture("field/effective", picture, progress.global_step)
+
     def stage_result(self, stage: str, result: StageResult) -> None:
         self.say(f"\n{score_table(self._class_names, {stage: result})}")
 
@@ -109,6 +125,9 @@ class Reporter:
                 "warning: the fresh context module changes more than 1 % of the answers; it passes on positive logits "
                 "only, so a front end that trained too little, or a large model.context.noise_std, shows here"
             )
+
+    def hparams(self, settings: Mapping[str, int | float | str], results: Mapping[str, float]) -> None:
+        self._board.hparams(settings, results)
 
     def flush(self) -> None:
         self._board.flush()

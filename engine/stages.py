@@ -13,12 +13,13 @@ from torch.optim import Optimizer
 from configs.schema import RunConfig, StageConfig, ValidationConfig
 from engine import checkpoint
 from engine.compare import save_confusions
-from engine.contracts import DenseModel, TrainBatches, ValidationBatches
+from engine.contracts import DenseModel, KeptMaps, TrainBatches, ValidationBatches
 from engine.evaluate import certify_identity, evaluate
 from engine.folder import RunFolder
 from engine.loop import StageLoop
 from engine.losses import CrossEntropy
 from engine.optim import build_optimizer
+from engine.probe import Probe
 from engine.progress import Progress, StageResult
 from engine.report import Reporter
 from engine.runtime import Runtime, Stopped, StopRequest
@@ -37,6 +38,7 @@ class Plan:
     make_context: Callable[[int], nn.Module]  # of a seed
     train_batches: Callable[[StageConfig, int], TrainBatches]  # of a stage's settings and its seed
     validation_batches: ValidationBatches
+    kept_maps: Callable[[StageConfig], KeptMaps | None]  # of a stage about to begin; None: computed
     shared_frontend: SharedFrontend | None
     header: dict[str, Any]
 
@@ -57,6 +59,7 @@ class StageRunner:
     runtime: Runtime
     report: Reporter
     stop: StopRequest
+    _kept: KeptMaps | None = None  # of the stage that runs
 
     def run(self, resumed: dict[str, Any] | None) -> None:
         """Train what is left; `resumed` is the checkpoint that this sitting goes on from. Raises Stopped."""
@@ -71,8 +74,14 @@ class StageRunner:
         self.progress.finished = True
 
     def _run_stage(self, stage: str, resumed: dict[str, Any] | None) -> None:
+        began_s = time.perf_counter()
+        if resumed is None and stage != self.progress.stage:
+            before = self.folder.stage_file(self.progress.stage)
+            self.model.load_state_dict(checkpoint.load(before)["model"])
+        self._kept = self.plan.kept_maps(self.plan.settings[stage])
         if resumed is None:
             self._enter(stage)
+        self.progress.seconds += time.perf_counter() - began_s
         self._train(stage, resumed)
 
     def _share_frontend(self, shared: SharedFrontend, resumed: dict[str, Any] | None) -> None:
@@ -101,18 +110,22 @@ class StageRunner:
                 )
 
     def _enter(self, stage: str) -> None:
-        """Hand on the best weights of the stage before, insert the context module where it is still missing."""
-        before = self.progress.stage
-        if stage != before:
-            self.model.load_state_dict(checkpoint.load(self.folder.stage_file(before))["model"])
+        """Begin with a fresh clock and fresh random numbers; insert the context module where it is still missing."""
+        self.progress.enter(stage)
         seed = stage_seed(self.plan.seed, stage)
         torch.manual_seed(seed)
         if stage != "frontend" and self.model.context is None:
             self.model.insert_context(self.plan.make_context(seed))
-            identity = certify_identity(self.model, self.plan.validation_batches, self.runtime, self.stop.check)
+            identity = certify_identity(
+                self.model,
+                self.plan.validation_batches,
+                self.plan.validation,
+                self.runtime,
+                kept=self._kept,
+                check=self.stop.check,
+            )
             self.progress.identity = identity
             self.report.identity(identity)
-        self.progress.enter(stage)
 
     def _train(self, stage: str, resumed: dict[str, Any] | None) -> None:
         config = self.plan.settings[stage]
@@ -155,25 +168,33 @@ class StageRunner:
     def _validate(self) -> None:
         """Score the weights as they are; the best of a stage go to its file, the best of the run to best.pt."""
         progress, began_s = self.progress, time.perf_counter()
+        context, schedule = self.model.context, self.plan.header.get("schedule")
+        probe = Probe(context, schedule["dilations"]) if context is not None and schedule else None
         evaluation = evaluate(
             self.model,
             self.plan.validation_batches,
             self.plan.validation,
             self.runtime,
+            kept=self._kept,
+            observe=probe or (lambda maps_BKhw, logits_BKhw: None),
             num_pictures=self.plan.run.num_pictures,
             check=self.stop.check,
         )
+        measured = probe.measure() if probe else None
         progress.seconds += time.perf_counter() - began_s
         progress.validated_step = progress.step
         known = progress.results.get(progress.stage)
         is_best = known is None or evaluation.scores.mean_iou > known.mean_iou
         is_best_of_run = evaluation.scores.mean_iou > progress.best_mean_iou
         if is_best:
-            known = StageResult.from_scores(evaluation.scores, progress.step, progress.seconds)
+            effective_cells = measured.effective_cells if measured else None
+            known = StageResult.from_scores(evaluation.scores, progress.step, progress.seconds, effective_cells)
             progress.results[progress.stage] = known
         assert known is not None
         known.steps, known.seconds = progress.step, progress.seconds
         self.report.validated(progress, evaluation, is_best)
+        if measured and schedule:
+            self.report.measured(progress, measured, schedule["field_cells"])
         if is_best:
             checkpoint.save(self.folder.stage_file(progress.stage), self._content())
             save_confusions(self.folder.confusions_file(progress.stage), evaluation.confusions_NKK)

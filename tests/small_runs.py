@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-STAGE = {"batch": 2, "schedule.warmup_steps": 0}
+STAGE = {"batch": 2, "maps": "computed", "schedule.warmup_steps": 0}
 
 
 def small_run(stages: Sequence[str], *, limit: int, **stage_settings: object) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine import checkpoint
 from tests.small_runs import small_run
@@ -57,7 +58,7 @@ def test_the_summary_says_what_was_promised(trained: tuple[Path, str]) -> None:
         assert 0 <= result["mean_iou"] <= 1 and 0 <= result["pixel_accuracy"] <= 1
         assert len(result["class_iou"]) == 9 and result["steps"] == 6 and result["seconds"] > 0
     assert (folder / summary["best_checkpoint"]).is_file()
-    assert summary["identity"].keys() == {"before", "after", "agreement"}
+    assert summary["identity"].keys() == {"before", "after", "agreement", "class_iou_before"}
     assert summary["versions"]["torch"] == torch.__version__.split("+")[0]
     best = max(result["mean_iou"] for result in summary["stages"].values())
     assert checkpoint.load(folder / "run" / "best.pt")["progress"]["results"] is not None
@@ -175,3 +176,18 @@ def test_stages_alone_from_a_checkpoint_give_the_bits_of_the_whole_run(
     assert done.returncode == 0, done.stderr
     ours, theirs = weights_of(tmp_path / "run" / "last.pt"), weights_of(trained[0] / "run" / "last.pt")
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_tensorboard_has_what_the_context_module_hears_and_a_row_of_hparams(trained: tuple[Path, str]) -> None:
+    folder, printed = trained
+    summary = json.loads((folder / "run" / "summary.json").read_text())
+    events = EventAccumulator(str(folder / "run"), size_guidance={"scalars": 0})
+    events.Reload()
+    context = summary["stages"]["context"]
+    assert events.Scalars("hparam/context_mean_iou")[-1].value == pytest.approx(context["mean_iou"])
+    assert len(events.Scalars("field/effective_cells")) == 4  # two validations of two stages
+    shares = [event.value for event in events.Scalars("field/share_of_computed")]
+    assert all(0 < share <= 1 for share in shares)
+    assert {"gridding/period_2", "gridding/period_8"} <= set(events.Tags()["scalars"])
+    assert "field/effective" in events.Tags()["images"]
+    assert re.search(r"context step 6: effective field [\d.]+ of 67 cells; gridding .* at 2,", printed)

@@ -26,7 +26,7 @@ def trace(folder: Path) -> dict[str, list[float]]:
     words = ["model.frontend.width=0.25", "model.frontend.dropout=0.2", "data.limit=6", "runtime.threads=1"]
     words += ["data.shapes.size_px=192", "runtime.precision=float32", "run.log_steps=1", f"run.dir={folder}"]
     for stage, steps in STEPS.items():
-        words += [f"stage.{stage}.{key}" for key in (f"steps={steps}", "batch=2", "crop_px=[96,96]")]
+        words += [f"stage.{stage}.{key}" for key in (f"steps={steps}", "batch=2", "crop_px=[96,96]", "maps=computed")]
         words += [f"stage.{stage}.validate_steps={steps}", f"stage.{stage}.schedule.warmup_steps=2"]
     assert train(compose(words)) == 0
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from engine.leaderboard import interval, markdown, write_leaderboard
 
@@ -16,12 +17,14 @@ def leave_run(folder: Path, dilations: list[int], seed: int, front: list[float],
 
     def result(class_iou: list[Any]) -> dict[str, Any]:
         known = [value for value in class_iou if value is not None]
-        return {"mean_iou": sum(known) / len(known), "class_iou": class_iou, "seconds": 10.0 + seed}
+        mean_iou = sum(known) / len(known)
+        return {"mean_iou": mean_iou, "class_iou": class_iou, "seconds": 10.0 + seed, "effective_cells": 3.0 + seed}
 
     summary = {
         "seed": seed,
         "classes": ["road", "car"],
         "stages": {"frontend": result(front), "context": result(context)},
+        "identity": {"before": sum(front) / len(front), "class_iou_before": front},
         "peak_memory_mib": 100.0,
         "schedule": {
             "dilations": dilations, "widths": [], "field_cells": 1 + 2 * sum(dilations), "field_px": 100,
@@ -54,16 +57,18 @@ def test_rows_are_grouped_by_all_but_the_seed_and_sorted_by_score(sweep: Path) -
     assert best["class_gain"]["road"] == pytest.approx(0.3) and best["class_gain"]["car"] is None
 
 
-def test_all_three_files_hold_the_rows(sweep: Path) -> None:
+def test_all_files_hold_the_rows(sweep: Path) -> None:
     rows = write_leaderboard(sweep)
     assert json.loads((sweep / "leaderboard.json").read_text()) == rows
     with (sweep / "leaderboard.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [json.loads(line["dilations"]) for line in table] == [[1, 1], [1, 2]]
     assert float(table[1]["mean"]) == rows[1]["mean"]
+    assert min(Image.open(sweep / "leaderboard.png").size) > 500
     text = (sweep / "leaderboard.md").read_text()
     assert (
-        "| 1,2 | 7 | 100 | 0 | 1,234 | 5,678 | 11 | 100 | 3 | 45.00 ± 21.51 | +5.00 | road +10.0 | car +0.0 |" in text
+        "| 1,2 | 7 | 4.0 | 100 | 0 | 1,234 | 5,678 | 11 | 100 | 3 | 45.00 ± 21.51 | +5.00 | road +10.0 | car +0.0 |"
+        in text
     )
 
 

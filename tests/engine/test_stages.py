@@ -122,8 +122,9 @@ class Sitting:
             make_context=fresh_context,
             train_batches=batches,
             validation_batches=lambda: [batch_of([10**6, 10**6 + 1])],
+            kept_maps=lambda _: None,
             shared_frontend=None,
-            header={},
+            header={"schedule": {"dilations": [1], "field_cells": 1}},
         )
         runtime = choose_runtime(RuntimeConfig(precision=Precision.float32, threads=1))
         self.model, self.progress = model, progress

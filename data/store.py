@@ -1,0 +1,126 @@
+"""Folders of computed files, shared by all runs that would compute the same.
+
+A folder is named after the hash of all that determines its files; index.json holds the hash's content and the files'
+checksums. It is written beside its place and renamed when whole, under a lock: of two runs that want it, one waits.
+Remove the folder to be rid of it.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from configs.schema import CacheConfig
+
+INDEX = "index.json"
+CHUNK_BYTES = 2**24
+KEY_LENGTH = 20  # hexadecimal digits of a folder's name
+
+Claim = Callable[[int], None]  # of so many bytes in all, before they are written; raises ValueError if it is too much
+
+
+def kept_folder(
+    config: CacheConfig,
+    identity: Mapping[str, Any],
+    build: Callable[[Path, Claim], None],
+    say: Callable[[str], None],
+    what: str,
+) -> Path:
+    """The folder of this identity (JSON data); `build` fills it where there is none yet. `what` is told to people.
+
+    Raises ValueError where it would exceed `config.max_gb` with all others, or cannot be written.
+    """
+    root, text = Path(config.root), json.dumps(identity, sort_keys=True)
+    folder = root / f"maps-{sha256(text.encode()).hexdigest()[:KEY_LENGTH]}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_suffix(".lock")):
+            complaint = _complaint(folder, text)
+            if complaint is None:
+                say(f"{what}: read from {folder}")
+            else:
+                if folder.exists():
+                    say(f"warning: {folder}: {complaint}; computing the maps again")
+                    shutil.rmtree(folder)
+                _fill(folder, text, build, _claim(config))
+                say(f"{what}: computed, {_size(folder) / 1e9:.2f} GB in {folder}")
+    except OSError as error:
+        raise ValueError(
+            f"cache.root={root}: the maps cannot be kept there ({error.strerror or error}); set cache.root elsewhere, "
+            "or stage.context.maps=computed"
+        ) from error
+    return folder
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Waits until no other process holds the lock; that of a dead process is free by itself."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fill(folder: Path, identity: str, build: Callable[[Path, Claim], None], claim: Claim) -> None:
+    temporary = folder.with_suffix(".part")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+    temporary.mkdir()
+    try:
+        build(temporary, claim)
+        files = sorted(temporary.iterdir())
+        for path in files:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        index = {"identity": identity, "checksums": {path.name: _checksum(path) for path in files}}
+        (temporary / INDEX).write_text(json.dumps(index))
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _claim(config: CacheConfig) -> Claim:
+    root = Path(config.root)
+    used_bytes = sum(_size(folder) for folder in root.glob("maps-*") if folder.is_dir() and folder.suffix != ".part")
+
+    def claim(needed_bytes: int) -> None:
+        if used_bytes + needed_bytes > config.max_gb * 1e9:
+            raise ValueError(
+                f"cache.max_gb={config.max_gb:g}: the maps need {needed_bytes / 1e9:.2f} GB and {root} holds "
+                f"{used_bytes / 1e9:.2f} already; raise it, remove folders there, or set stage.context.maps=computed"
+            )
+
+    return claim
+
+
+def _complaint(folder: Path, identity: str) -> str | None:
+    """Why a folder cannot be used; None if it can."""
+    if not folder.is_dir():
+        return "not there"
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        if index["identity"] != identity:
+            return "made of something else"
+        for name, checksum in index["checksums"].items():
+            if _checksum(folder / name) != checksum:
+                return f"{name} is damaged"
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return f"damaged ({error})"
+    return None
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
