@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.compose import entry_point, to_plain
+from configs.jobs import Done
 from configs.protocol import deviations
 from configs.schema import Config
 
@@ -27,14 +28,14 @@ def main(config: Config) -> int:
     return guarded(lambda: train(config))
 
 
-def job(words: Sequence[str], folder: Path) -> int:
+def job(words: Sequence[str], folder: Path) -> Done:
     """One run of a sweep, in a process of its own; the leaderboard beside its folder is brought up to date."""
-    from engine.leaderboard import write_leaderboard
+    from engine.leaderboard import final_score, write_leaderboard
     from engine.sweep import run_job
 
     code = run_job(Path(__file__), words, folder)
     write_leaderboard(folder.parent)
-    return code
+    return Done(code, final_score(folder))
 
 
 def train(config: Config) -> int:

@@ -10,9 +10,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.check import problems
+from configs.jobs import FAILED, OK, STOPPED, WRONG_INPUT, Job, Sweep, how_to_sweep_problems, with_preset
 from configs.keys import ConfigError, groups_in, keys_in, known_keys, unknown_key
 from configs.overrides import CommandLine, choices, text
 from configs.plain import from_plain, to_plain, with_changes
@@ -36,13 +35,8 @@ __all__ = ["ConfigError", "compose", "composed", "entry_point", "from_plain", "t
 FOLDER = Path(__file__).resolve().parent
 HYDRA_VERSION = "1.3"
 HYDRA_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--info", "-i", "--shell-completion", "-sc"}
-SWEEPS = "runs/sweeps"
-SWEEP_ROOT = f"run.root={SWEEPS}"
-SHARED = ("cache.frontend=true",)  # jobs differ after the front end; a setting on the command line still wins
-OK, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 75  # exit codes
 
 Kind = TypeVar("Kind")
-Job = Callable[[Sequence[str], Path], int]  # settings of a run and its folder; returns the exit code
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -75,7 +69,7 @@ def entry_point(name: str, kind: type[Kind], main: Callable[[Kind], int], job: J
         except ConfigError as error:
             return _refused(error.problems)
         return main(config)
-    line = _read(name, kind, overrides, sweeping=flags.multirun)
+    line = _read(name, kind, with_preset(overrides, FOLDER), sweeping=flags.multirun)
     if flags.multirun and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         line.problems.append("-m: each of torchrun's processes would run every job; start the sweep without torchrun")
     if flags.multirun and line.recipe_is_known:
@@ -83,34 +77,8 @@ def entry_point(name: str, kind: type[Kind], main: Callable[[Kind], int], job: J
     if line.problems:
         return _refused(line.problems)
     sweep = Sweep(job, line.overrides) if flags.multirun and job else None
-    return _run_hydra(name, kind, main, sweep, [*_flags_for_hydra(flags, line), *map(text, line.overrides)])
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Where the jobs of a sweep run: the same command finds the same folders again."""
-
-    job: Job
-    overrides: Sequence[Override]
-
-    @property
-    def root(self) -> Path:
-        """`run.root` if it was given, else a folder named after the command."""
-        given = [override.value() for override in self.overrides if override.key_or_group == "run.root"]
-        return Path(str(given[-1])) if given else Path(SWEEPS) / f"sweep-{_hash(map(text, self.overrides))}"
-
-    def run(self, words: Sequence[str]) -> int:
-        """One combination; its folder is named after what is swept, and a hash tells equal names apart."""
-        swept = {override.key_or_group for override in self.overrides if override.is_sweep_override()}
-        told = [word for word in words if word.partition("=")[0] in swept]
-        name = "_".join(f"{key.rpartition('.')[2]}={value}" for key, _, value in (word.partition("=") for word in told))
-        name = re.sub(r"[^\w=.]+", "-", name).replace("=-", "=").replace("-_", "_").strip("-")
-        settings = [word for word in words if not word.startswith("run.root=")]
-        return self.job([*SHARED, *settings], self.root / f"{name[:100]}-{_hash(settings)}")
-
-
-def _hash(words: Iterable[str]) -> str:
-    return sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]
+    told = sweep.words if sweep else [*map(text, line.overrides)]
+    return _run_hydra(name, kind, main, sweep, [*_flags_for_hydra(flags), *told])
 
 
 def _read(name: str, kind: type, words: Sequence[str], *, sweeping: bool) -> CommandLine:
@@ -119,6 +87,7 @@ def _read(name: str, kind: type, words: Sequence[str], *, sweeping: bool) -> Com
     groups = {group: options for group, options in groups_in(FOLDER).items() if group in chosen}
     line = CommandLine(kind, groups, sweeping)
     line.read(words)
+    line.problems += how_to_sweep_problems(line.overrides, sweeping=sweeping)
     return line
 
 
@@ -193,10 +162,9 @@ def _flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(words)
 
 
-def _flags_for_hydra(flags: argparse.Namespace, line: CommandLine) -> list[str]:
+def _flags_for_hydra(flags: argparse.Namespace) -> list[str]:
     if flags.multirun:
-        # Of two values for a key the last one counts, so the folder of sweeps is only a default.
-        return ["--multirun", *([SWEEP_ROOT] if "run.root" in line.known else [])]
+        return ["--multirun"]
     package = ["--package", flags.package] if flags.package else []
     return ["--cfg", flags.cfg, *package, *(["--resolve"] if flags.resolve else [])]
 
@@ -208,20 +176,24 @@ def _run_hydra(
     codes = []
 
     @functools.wraps(main)
-    def job(composition: DictConfig) -> int:
+    def job(composition: DictConfig) -> float:
         run = HydraConfig.get()
-        told = [word for word in run.overrides.task if word != SWEEP_ROOT]
+        told = list(run.overrides.task)
         print(f"--- run {run.job.num} of the sweep: {' '.join(told)}", flush=True)
-        code = main(_typed(composition, kind)) if sweep is None else sweep.run(told)
+        if sweep is not None:
+            return sweep.run(told)
+        code = main(_typed(composition, kind))
         codes.append(code)
         if code == STOPPED:
             sys.exit(STOPPED)
         return code
 
     _register(name, kind)
+    paths = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # a launcher's processes import us, too
     sys.argv[1:] = words
     hydra.main(version_base=HYDRA_VERSION, config_path=str(FOLDER), config_name=name)(job)()
-    return FAILED if any(codes) else OK
+    return sweep.exit_code() if sweep is not None else (FAILED if any(codes) else OK)
 
 
 def _refused(wrong: Sequence[str]) -> int:

@@ -11,16 +11,23 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 
 import analyze
-from configs.compose import entry_point
-from configs.schema import AnalyzeConfig
+from configs.compose import FOLDER, HYDRA_VERSION, ConfigError, _read, _sweep_problems, compose, entry_point
+from configs.jobs import with_preset
+from configs.schema import AnalyzeConfig, Config
 from engine import checkpoint
 from engine.sweep import run_job
 from tests.small_runs import small_run
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = small_run(["frontend", "context"], limit=3, steps=4, crop_px="[64,64]", validate_steps=4)
+TINY = [
+    *small_run(["frontend", "context"], limit=3, steps=4, crop_px="[192,192]", validate_steps=4),
+    "stage.context.maps=cached",
+]
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -148,3 +155,84 @@ def test_the_leaderboard_stands_beside_the_jobs_and_is_rebuilt_from_disk(
     monkeypatch.setattr(sys, "argv", ["analyze.py", f"runs={root}"])
     assert entry_point("analyze", AnalyzeConfig, analyze.main) == 0
     assert (root / "leaderboard.md").read_text() == before and before in capsys.readouterr().out
+
+
+def rows_of(root: Path) -> list[dict[str, Any]]:
+    """The leaderboard without what the clock and the machine put into it."""
+    rows = json.loads((root / "leaderboard.json").read_text())
+    return [{key: value for key, value in row.items() if key not in ("seconds", "peak_memory_mib")} for row in rows]
+
+
+@pytest.mark.parametrize("num_jobs", [3, pytest.param(12, marks=pytest.mark.slow)])
+def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path, num_jobs: int) -> None:
+    schedules = ",".join(f"[1,{dilation}]" for dilation in range(1, num_jobs + 1))
+    words = [f"model.context.dilations={schedules}", "run.root=swept"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    assert sweep(whole, *words).returncode == 0
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *TINY, *words]
+    running = subprocess.Popen(command, cwd=killed, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 400
+    while len(list(killed.glob("swept/*/config.json"))) < num_jobs // 2 + 1:  # that of the middle has begun
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    before = {path: path.stat().st_mtime_ns for path in killed.glob("swept/*/summary.json")}
+    assert num_jobs // 2 <= len(before) < num_jobs
+    done = sweep(killed, *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished before") == len(before)
+    assert all(path.stat().st_mtime_ns == written for path, written in before.items())
+    assert rows_of(killed / "swept") == rows_of(whole / "swept")
+
+
+@pytest.mark.parametrize(
+    "launcher", [["launcher=joblib"], ["hydra/launcher=submitit_local"]], ids=["joblib", "submitit"]
+)
+def test_a_launcher_runs_the_jobs_elsewhere_and_the_exit_code_still_tells(tmp_path: Path, launcher: list[str]) -> None:
+    (tmp_path / "file").touch()
+    done = sweep(tmp_path, *launcher, "cache.root=cache,file", "run.root=swept")
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = {status(folder)["status"]: folder.name for folder in (tmp_path / "swept").glob("root=*")}
+    assert found["finished"].startswith("root=cache") and found["failed"].startswith("root=file")
+    assert len(rows_of(tmp_path / "swept")) == 1 and not list((tmp_path / "swept").glob(".exit-codes*"))
+
+
+def test_optuna_looks_for_the_best_schedule_and_keeps_what_is_null(tmp_path: Path) -> None:
+    words = ["sweep=optuna", "hydra.sweeper.n_trials=4", "model.context.dilations=[1],[1,2]", "run.root=swept"]
+    done = sweep(tmp_path, *words, "model.pretrained=null")
+    assert done.returncode == 0, done.stdout + done.stderr
+    best = yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())
+    rows = rows_of(tmp_path / "swept")
+    assert best["best_value"] == rows[0]["mean"] and len(rows) <= 2
+    assert best["best_params"]["model.context.dilations"] in ("[1]", "[1,2]")
+
+
+def test_a_preset_sweeps_and_the_command_line_wins(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "sweep=schedules", "model.context.dilations=[1],[2]", "seed=4")
+    assert done.returncode == 0, done.stderr
+    (root,) = (tmp_path / "runs" / "sweeps").glob("sweep-*")
+    rows = rows_of(root)
+    assert sorted(row["dilations"] for row in rows) == [[1], [2]]
+    assert all(list(row["mean_iou"]) == ["4"] for row in rows)
+
+
+def test_every_preset_and_launcher_composes() -> None:
+    for name in ("schedules", "optuna"):
+        line = _read("train", Config, with_preset([f"sweep={name}"], FOLDER), sweeping=True)
+        assert not line.problems and not _sweep_problems("train", Config, line.overrides)
+    with initialize_config_dir(str(FOLDER), version_base=HYDRA_VERSION):
+        slurm = hydra_compose("train", ["launcher=slurm"], return_hydra_config=True).hydra.launcher
+    assert slurm._target_.endswith("SlurmLauncher") and slurm.gpus_per_node == 1
+
+
+def test_how_to_sweep_is_refused_without_a_sweep_or_without_its_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="launcher=joblib: only a sweep is handed out; add -m"):
+        compose(["launcher=joblib"])
+    monkeypatch.setattr("configs.jobs.find_spec", lambda _: None)
+    line = _read("train", Config, ["launcher=slurm"], sweeping=True)
+    assert line.problems == [
+        'launcher=slurm: hydra_plugins.hydra_submitit_launcher is not installed; pip install -e ".[slurm]"'
+    ]

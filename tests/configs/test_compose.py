@@ -189,8 +189,8 @@ def test_sweep_over_lists_runs_every_one_although_one_fails(tmp_path: Path) -> N
     result = run_program(tmp_path, "model.context.dilations=[1,1,2],[1,2]", "seed=3", "-m")
     assert result.returncode == 1 and result.stderr == ""
     assert [line for line in result.stdout.splitlines() if line.startswith("ran")] == [
-        "ran shapes 3 [1, 1, 2] runs/sweeps False",
-        "ran shapes 3 [1, 2] runs/sweeps False",
+        "ran shapes 3 [1, 1, 2] runs False",
+        "ran shapes 3 [1, 2] runs False",
     ]
     assert [path.name for path in (tmp_path / "runs" / "sweeps").iterdir()] == ["multirun.yaml"]
 

@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from configs.compose import FOLDER, ConfigError, compose, composed
+from configs.jobs import GROUPS as HOW_TO_SWEEP
 from configs.keys import groups_in
 from configs.schema import (
     Config,
@@ -53,7 +54,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ContextConfig]:
     """Every context module; on the way every option of the other parts of a training is composed, too."""
     root = tmp_path_factory.mktemp("data")
-    others = [group for group in GROUPS if group not in ("experiment", "context", "model")]
+    others = [group for group in GROUPS if group not in ("experiment", "context", "model", *HOW_TO_SWEEP)]
     assert len(GROUPS["context"]) >= max(len(GROUPS[group]) for group in others)
     found = {}
     for number, name in enumerate(GROUPS["context"]):
