@@ -16,6 +16,9 @@ from configs.jobs import Done
 from configs.protocol import deviations
 from configs.schema import Config
 
+# What a job of a sweep imports, once for all of them.
+JOB_MODULES = ("configs.protocol", "feed", "engine.stages", "engine.summary", "models.build", "models.describe")
+
 if TYPE_CHECKING:
     from data.dataset import ImageSet
     from engine.shared import SharedFrontend
@@ -33,7 +36,7 @@ def job(words: Sequence[str], folder: Path) -> Done:
     from engine.leaderboard import final_score, write_leaderboard
     from engine.sweep import run_job
 
-    code = run_job(Path(__file__), words, folder)
+    code = run_job(Path(__file__), words, folder, JOB_MODULES)
     write_leaderboard(folder.parent)
     return Done(code, final_score(folder))
 

@@ -1,10 +1,16 @@
-"""One job of a sweep: a run in a process and a folder of its own, so that nothing it does can end the others."""
+"""One job of a sweep: a run in a process and a folder of its own, so that nothing it does can end the others.
 
+The processes are forked from a server that has imported what they need and done nothing else, so a job begins at once.
+"""
+
+import multiprocessing
+import os
+import runpy
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
@@ -14,8 +20,10 @@ from engine.folder import SUMMARY_NAME, write_json
 STATUS_NAME, ERRORS_NAME = "status.json", "stderr.txt"
 
 
-def run_job(program: Path, words: Sequence[str], folder: Path) -> int:
+def run_job(program: Path, words: Sequence[str], folder: Path, preload: Sequence[str] = ()) -> int:
     """Run `program words...` in `folder` unless it is finished there; an unfinished one goes on where it stopped.
+
+    `preload` are the modules that the program needs; the first job imports them for all of this process.
 
     Leaves status.json: `status` (running, finished, stopped or failed), `exit_code`, `reason`, `seconds` of this
     sitting, `words`. Returns the exit code; a signal's number is negative.
@@ -26,11 +34,14 @@ def run_job(program: Path, words: Sequence[str], folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / STATUS_NAME, {"status": "running", "words": list(words)})
     began_s = time.monotonic()
-    with (folder / ERRORS_NAME).open("w") as errors:
-        child = subprocess.Popen(
-            [sys.executable, str(program), *words, f"run.dir={folder}", "resume=auto"], stderr=errors
-        )
-        code = _wait(child)
+    (folder / ERRORS_NAME).write_text("")
+    multiprocessing.set_start_method(None, force=True)  # joblib's workers have one that plain processes do not know
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(list(preload))
+    words_of_job = [str(program), *words, f"run.dir={folder}", "resume=auto"]
+    child = processes.Process(target=_run, args=(words_of_job, folder / ERRORS_NAME))
+    child.start()
+    code = _wait(child)
     reason = _reason(code, folder / ERRORS_NAME)
     status = {OK: "finished", STOPPED: "stopped"}.get(code, "failed")
     seconds = round(time.monotonic() - began_s, 1)
@@ -41,19 +52,29 @@ def run_job(program: Path, words: Sequence[str], folder: Path) -> int:
     return code
 
 
-def _wait(child: "subprocess.Popen[bytes]") -> int:
+def _run(words: Sequence[str], errors: Path) -> None:
+    """The life of a job's process: what the shell would do with `python words... 2> errors`."""
+    with errors.open("w") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    sys.argv = list(words)
+    runpy.run_path(words[0], run_name="__main__")
+
+
+def _wait(child: BaseProcess) -> int:
     """The child's exit code. It is told to stop when this process is; Ctrl-C reaches both by itself."""
 
     def pass_on(number: int, _: FrameType | None) -> None:
-        child.send_signal(signal.SIGTERM)
+        child.terminate()
 
     previous = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGUSR1)}
     previous[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return child.wait()
+        child.join()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    assert child.exitcode is not None, "it was joined"
+    return child.exitcode
 
 
 def _reason(code: int, errors: Path) -> str | None:
