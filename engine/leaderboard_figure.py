@@ -1,5 +1,6 @@
 """A leaderboard as a picture: what each schedule scored against what it sees and costs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ INK, QUIET_INK = "#1b1b2f", "#6b6b80"
 SOUND, HOLED = "#1f6fb2", "#c8452b"
 SMALLEST_PT2, LARGEST_PT2 = 40, 420  # areas of the markers
 CLOSEST_TICKS = 1.13  # ratio of fields that are both named on the axis
+CLOSEST_NUMBERS_PX = 22  # markers nearer than this share a label
 LINE_INCHES, LEAST_INCHES = 0.25, 5.0
 
 
@@ -19,10 +21,9 @@ def leaderboard_figure(rows: Sequence[Mapping[str, Any]]) -> Rgb:
     """A marker a row, numbered as in the table: mean IoU and its interval over the field, area by multiply-adds."""
     height = max(LEAST_INCHES, LINE_INCHES * (len(rows) + 6))
     figure = Figure(figsize=(10.5, height), dpi=110)
-    axes = figure.add_axes((0.075, 0.75 / height, 0.58, 1 - 1.45 / height))
-    most = max((row["multiply_adds"] for row in rows), default=1)
-    for rank, row in enumerate(rows, start=1):
-        _marker(axes, row, rank, row["multiply_adds"] / most)
+    axes = figure.add_axes((0.075, 0.75 / height, 0.58, 1 - 1.15 / height))
+    for row in sorted(rows, key=lambda row: -row["multiply_adds"]):  # small markers over large ones
+        _marker(axes, row, row["multiply_adds"] / max(other["multiply_adds"] for other in rows))
     fronts = [row["mean"] - row["gain"] for row in rows if row["gain"] is not None]
     if fronts:
         level = 100 * sum(fronts) / len(fronts)
@@ -34,12 +35,32 @@ def leaderboard_figure(rows: Sequence[Mapping[str, Any]]) -> Rgb:
     axes.set_title("Mean IoU against receptive field", color=INK, fontsize=12, fontweight="bold", loc="left")
     axes.grid(axis="y", color="#e4e4ec", linewidth=0.8)
     axes.set_axisbelow(True)
+    axes.margins(y=0.08)
+    _numbers(axes, rows)
     axes.spines[["top", "right"]].set_visible(False)
     _list_of_schedules(figure, rows, height)
     return rendered(figure)
 
 
-def _marker(axes: Axes, row: Mapping[str, Any], rank: int, cost: float) -> None:
+def _numbers(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The rank beside each marker; markers that lie on one another share a label."""
+    labels: list[tuple[tuple[float, float], list[str]]] = []
+    axes.autoscale_view()
+    for rank, row in enumerate(rows, start=1):
+        place = (row["field_cells"], 100 * row["mean"])
+        here = axes.transData.transform(place)
+        for other, names in labels:
+            if math.dist(here, axes.transData.transform(other)) < CLOSEST_NUMBERS_PX:
+                names.append(str(rank))
+                break
+        else:
+            labels.append((place, [str(rank)]))
+    for place, names in labels:
+        axes.annotate(", ".join(names), place, xytext=(0, 14), textcoords="offset points", ha="center", color=INK,
+                      fontsize=8, zorder=4)  # fmt: skip
+
+
+def _marker(axes: Axes, row: Mapping[str, Any], cost: float) -> None:
     colour = HOLED if row["holes_per_axis"] else SOUND
     place = (row["field_cells"], 100 * row["mean"])
     half = None if row["interval"] is None else 100 * row["interval"]
@@ -47,7 +68,6 @@ def _marker(axes: Axes, row: Mapping[str, Any], rank: int, cost: float) -> None:
     area = SMALLEST_PT2 + (LARGEST_PT2 - SMALLEST_PT2) * cost
     face = "white" if row["holes_per_axis"] else colour
     axes.scatter(*place, s=area, facecolor=face, edgecolor=colour, alpha=0.85, linewidth=1.5, zorder=3)
-    axes.annotate(str(rank), place, xytext=(9, 6), textcoords="offset points", color=INK, fontsize=8, zorder=4)
 
 
 def _axis_of_fields(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -66,13 +86,17 @@ def _axis_of_fields(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _list_of_schedules(figure: Figure, rows: Sequence[Mapping[str, Any]], height: float) -> None:
-    top = 1 - 0.55 / height
-    figure.text(0.68, top, "dilations", color=INK, fontsize=9, fontweight="bold", va="top")
+    top = 1 - 0.3 / height
+    for x, title, side in ((0.68, "dilations", "left"), (0.985, "mean IoU, %", "right")):
+        figure.text(x, top, title, color=INK, fontsize=9, fontweight="bold", va="top", ha=side)
     for rank, row in enumerate(rows, start=1):
         widths = f" x {row['widths']}" if row["widths"] else ""
         line = f"{rank}  {','.join(map(str, row['dilations']))}{widths}"
         colour = HOLED if row["holes_per_axis"] else INK
-        figure.text(0.68, top - rank * LINE_INCHES / height, line, color=colour, fontsize=9, va="top")
+        spread = "" if row["interval"] is None else f" ± {100 * row['interval']:.2f}"
+        y = top - rank * LINE_INCHES / height
+        figure.text(0.68, y, line, color=colour, fontsize=9, va="top")
+        figure.text(0.985, y, f"{100 * row['mean']:.2f}{spread}", color=colour, fontsize=9, va="top", ha="right")
     notes = ["bars: 95 % interval over the seeds", "area: multiply-adds", "hollow, red: cells of the field never used"]
     for number, note in enumerate(reversed(notes)):
         figure.text(0.68, (0.2 + 0.2 * number) / height, note, color=QUIET_INK, fontsize=8)
