@@ -5,6 +5,7 @@ python analyze.py context=dilation10 frontend=vgg16                       a name
 python analyze.py context=large num_classes=11 'crop_px=[360,480]' output=DIR
 
 python analyze.py runs=runs/sweeps/NAME                                   the leaderboard of a sweep, from disk
+python analyze.py runs=runs/sweeps/NAME 'against=[8,8,8,8]'               every schedule compared with this one
 
 Prints a table, and leaves analysis.json and coverage.png in `output`.
 """
@@ -22,7 +23,7 @@ def main(config: AnalyzeConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.exits import guarded
 
-    return guarded(lambda: analyze(config) if config.runs is None else compare(config.runs))
+    return guarded(lambda: analyze(config) if config.runs is None else compare(config.runs, config.against))
 
 
 def analyze(config: AnalyzeConfig) -> int:
@@ -50,14 +51,14 @@ def analyze(config: AnalyzeConfig) -> int:
     return OK
 
 
-def compare(runs: str) -> int:
+def compare(runs: str, against: list[int]) -> int:
     """The leaderboard of a folder of runs, from what they left on disk."""
     from pathlib import Path
 
     from engine.exits import OK
     from engine.leaderboard import NAME, write_leaderboard
 
-    rows = write_leaderboard(Path(runs))
+    rows = write_leaderboard(Path(runs), against)
     if not rows:
         raise ValueError(f"runs={runs}: no finished run with a context module lies below it; give a sweep's folder")
     print((Path(runs) / f"{NAME}.md").read_text())

@@ -1,9 +1,9 @@
 """A sweep: Hydra makes the combinations and hands them out, here or elsewhere; each runs in a folder of its own."""
 
-import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -44,6 +44,7 @@ class Sweep:
     job: Job
     overrides: Sequence[Override]
     process: int = field(default_factory=os.getpid)  # that the user started
+    began_ns: int = field(default_factory=time.time_ns)
 
     @property
     def root(self) -> Path:
@@ -59,10 +60,11 @@ class Sweep:
         """
         varied = [text(one) for one in self.overrides if one.is_sweep_override() or not self._is_for_jobs(one)]
         folder = QuotedString(str(self.root), Quote.single).with_quotes()
-        return [*varied, f"hydra.sweep.dir={folder}", "hydra.sweeper.params=null"]
+        has_preset = any(one.key_or_group == "sweep" for one in self.overrides)  # `with_preset` has read its params
+        return [*varied, f"hydra.sweep.dir={folder}", *(["hydra.sweeper.params=null"] if has_preset else [])]
 
     def run(self, words: Sequence[str]) -> float:
-        """One combination, by the words that vary. Returns its score; the exit code goes to `codes`."""
+        """One combination, by the words that vary. Returns its score; its exit code goes to a file."""
         varied = [word for word in words if word.partition("=")[0] not in GROUPS]
         name = "_".join(
             f"{key.rpartition('.')[2]}={value}" for key, _, value in (word.partition("=") for word in varied)
@@ -74,14 +76,15 @@ class Sweep:
         with self._codes_file.open("a") as file:
             file.write(f"{done.code}\n")
         if done.code == STOPPED and os.getpid() == self.process:
+            self._codes_file.unlink()
             sys.exit(STOPPED)  # the jobs after it are not begun
         return done.score
 
     def exit_code(self) -> int:
         """Of the whole sweep, when it is over."""
-        codes = json.loads(f"[{','.join(self._codes_file.read_text().split())}]") if self._codes_file.exists() else []
+        codes = self._codes_file.read_text().split() if self._codes_file.exists() else []
         self._codes_file.unlink(missing_ok=True)
-        return FAILED if any(codes) else OK
+        return OK if all(code == str(OK) for code in codes) else FAILED
 
     @property
     def _settings(self) -> list[Override]:
@@ -93,7 +96,7 @@ class Sweep:
 
     @property
     def _codes_file(self) -> Path:
-        return self.root / f".exit-codes-{self.process}"
+        return self.root / f".exit-codes-{self.process}-{self.began_ns}"
 
 
 def with_preset(words: Sequence[str], folder: Path) -> list[str]:

@@ -398,3 +398,4 @@ class AnalyzeConfig:
     crop_px: list[int] = bounded([512, 512], at_least=8, multiple_of=8, lengths=(2,))
     output: str = path("runs/analysis")  # folder of analysis.json and coverage.png
     runs: str | None = path(None)  # a folder of runs, e.g. of a sweep: its leaderboard is written anew, nothing else
+    against: list[int] = bounded([], at_least=1)  # dilations that all of `runs` are compared with; empty: the best

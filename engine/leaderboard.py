@@ -48,33 +48,43 @@ def final_score(run: Path) -> float:
     return float(stages[_scored_stage(stages)]["mean_iou"])
 
 
-def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The best schedule against every other on the seeds that both have, image by image: see `paired_difference`."""
+def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]], against: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """One schedule (default: the best) against every other on the seeds that both have: see `paired_difference`.
+
+    Raises ValueError if no row has the dilations `against`.
+    """
+    named = [row for row in rows if row["dilations"] == list(against)] if against else list(rows[:1])
+    if against and not named:
+        known = " ".join(f"[{_dilations(row['dilations'])}]" for row in rows)
+        raise ValueError(f"against=[{_dilations(against)}]: no finished run has these dilations; there are: {known}")
     found = []
-    for other in rows[1:]:
-        best = rows[0]
-        seeds = [seed for seed in best["runs"] if seed in other["runs"]]
+    for other in (row for row in rows if row is not named[0]):
+        chosen = named[0]
+        seeds = [seed for seed in chosen["runs"] if seed in other["runs"]]
         files = [
-            [folder / row["runs"][seed] / f"confusions-{row['stage']}.npy" for seed in seeds] for row in (best, other)
+            [folder / row["runs"][seed] / f"confusions-{row['stage']}.npy" for seed in seeds] for row in (chosen, other)
         ]
         if not seeds or not all(file.exists() for file in files[0] + files[1]):
             continue
         first, second = (np.stack([np.load(file) for file in of_seeds]) for of_seeds in files)
         if first.shape == second.shape:
             gap = paired_difference(first, second)
-            names = {"first": best["dilations"], "second": other["dilations"]}
+            names = {"first": chosen["dilations"], "second": other["dilations"]}
             found.append(
                 {**names, "seeds": seeds, "num_images": first.shape[1], **gap._asdict(), "is_real": gap.is_real}
             )
     return found
 
 
-def write_leaderboard(folder: Path) -> list[dict[str, Any]]:
-    """leaderboard.json (the rows), .csv, .md and .png, and comparisons.json in a sweep's folder; returns the rows."""
+def write_leaderboard(folder: Path, against: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """leaderboard.json (the rows), .csv, .md and .png, and comparisons.json in a sweep's folder; returns the rows.
+
+    `against` as in `comparisons`.
+    """
     with (folder / f".{NAME}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # jobs that end at once write one after the other
         rows = leaderboard(folder)
-        _write(folder, rows, comparisons(folder, rows))
+        _write(folder, rows, comparisons(folder, rows, against))
     return rows
 
 

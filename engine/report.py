@@ -31,6 +31,7 @@ class Reporter:
         self._board = Board(folder.path, first_step, self.say)
         self._bar: tqdm[Never] | None = None
         self._steps = 0
+        self._first_step: tuple[int, float] | None = None  # of this sitting: its number, and when it was done
         self._last_line_s = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -44,7 +45,7 @@ class Reporter:
     def stage_begins(self, progress: Progress, steps: int, description: str) -> None:
         where = f", going on at step {progress.step}" if progress.step else ""
         self.say(f"\n== {progress.stage}: {description}{where}")
-        self._steps = steps
+        self._steps, self._first_step = steps, None
         self._bar = tqdm(
             total=steps, initial=progress.step, desc=progress.stage, unit="step", disable=not sys.stderr.isatty()
         )
@@ -64,13 +65,16 @@ class Reporter:
         if log:
             values = {"loss": loss, "lr": lr, "gradient_norm": norm, "images_per_second": images_per_s}
             self._board.scalars({f"{stage}/{name}": value for name, value in values.items()}, progress.global_step)
+        first_step, first_s = self._first_step = self._first_step or (progress.step, time.monotonic())
         quiet = self._bar is not None and self._bar.disable
         if quiet and time.monotonic() - self._last_line_s > QUIET_INTERVAL_S:
             self._last_line_s = time.monotonic()
-            left_s = (self._steps - progress.step) * progress.seconds / max(1, progress.step)
+            num_done, num_left = progress.step - first_step, self._steps - progress.step
+            left_s = num_left * (time.monotonic() - first_s) / num_done if num_done else None
+            ending = "" if left_s is None else f", about {left_s / 60:.1f} min left"
             self.say(
                 f"{stage} step {progress.step}/{self._steps}: loss {loss:.3f}, lr {lr:.2e}, "
-                f"{images_per_s:.1f} images/s, about {left_s / 60:.1f} min left"
+                f"{images_per_s:.1f} images/s{ending}"
             )
 
     def first_loss(self, loss: float, num_classes: int) -> None:

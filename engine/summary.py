@@ -52,11 +52,15 @@ def write_summary(folder: RunFolder, progress: Progress, head: dict[str, Any]) -
             "seed": head["config"]["seed"],
             "geometry": head["geometry"],
             "schedule": head.get("schedule"),
-            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_memory_mib": peak_memory_mib(),
             "runtime": head["runtime"],
             "versions": head["versions"],
         }
     )
+
+
+def peak_memory_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def hparams(progress: Progress, head: dict[str, Any]) -> tuple[dict[str, int | float | str], dict[str, float]]:
@@ -72,6 +76,7 @@ def hparams(progress: Progress, head: dict[str, Any]) -> tuple[dict[str, int | f
         "hparam/gain": result.mean_iou - identity.before,
         "hparam/effective_cells": result.effective_cells or 0.0,
         "hparam/seconds": result.seconds,
+        "hparam/peak_memory_mib": peak_memory_mib(),
     }
     return {**settings, "seed": head["config"]["seed"]}, results
 

@@ -155,6 +155,12 @@ def test_the_leaderboard_stands_beside_the_jobs_and_is_rebuilt_from_disk(
     monkeypatch.setattr(sys, "argv", ["analyze.py", f"runs={root}"])
     assert entry_point("analyze", AnalyzeConfig, analyze.main) == 0
     assert (root / "leaderboard.md").read_text() == before and before in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["analyze.py", f"runs={root}", "against=[2,1,1]"])
+    assert entry_point("analyze", AnalyzeConfig, analyze.main) == 0
+    assert "2,1,1 against the others" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["analyze.py", f"runs={root}", "against=[5]"])
+    assert entry_point("analyze", AnalyzeConfig, analyze.main) == 2
+    assert "against=[5]: no finished run has these dilations; there are: [" in capsys.readouterr().err
 
 
 def rows_of(root: Path) -> list[dict[str, Any]]:
