@@ -56,7 +56,7 @@ def _numbers(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         else:
             labels.append((place, [str(rank)]))
     for place, names in labels:
-        axes.annotate(", ".join(names), place, xytext=(0, 14), textcoords="offset points", ha="center", color=INK,
+        axes.annotate(", ".join(names), place, xytext=(8, 9), textcoords="offset points", color=INK,
                       fontsize=8, zorder=4)  # fmt: skip
 
 
