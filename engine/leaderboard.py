@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student_t
 
-from engine.compare import paired_difference
+from engine.compare import interval, paired_difference
 from engine.folder import SUMMARY_NAME, write_json
 from engine.leaderboard_figure import leaderboard_figure
 from engine.pictures import write_png
 
 NAME = "leaderboard"
-CONFIDENCE = 0.95
 
 
 def leaderboard(folder: Path) -> list[dict[str, Any]]:
@@ -139,14 +137,6 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
-
-
-def interval(values: Sequence[float]) -> float | None:
-    """Half the 95 % confidence interval of the mean, by Student's t; None for a single value."""
-    if len(values) < 2:
-        return None
-    quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    return float(quantile * statistics.stdev(values) / len(values) ** 0.5)
 
 
 def _row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from engine.leaderboard import interval, markdown, write_leaderboard
+from engine.compare import interval
+from engine.leaderboard import markdown, write_leaderboard
 
 
 def leave_run(folder: Path, dilations: list[int], seed: int, front: list[float], context: list[float | None]) -> None:
