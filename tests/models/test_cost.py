@@ -1,5 +1,6 @@
 """Costs by arithmetic, against the network itself: its parameters, counted operations and what autograd keeps."""
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -72,6 +73,19 @@ def test_parameters_and_multiply_adds_are_those_of_the_network(
     cost = context_cost(config, num_classes, crop_px)
     assert cost.parameters == parameters_of(context)
     assert cost.multiply_adds == multiply_adds_of(context, maps)
+
+
+def test_counting_agrees_for_200_random_schedules() -> None:
+    draw = random.Random(0)
+    for _ in range(200):
+        dilations = [draw.randint(1, 9) for _ in range(draw.randint(1, 6))]
+        widths = [draw.randint(1, 4) for _ in dilations] if draw.random() < 0.5 else []
+        config = ModelConfig(context=ContextConfig(dilations, widths))
+        crop_px, num_classes = (8 * draw.randint(1, 30), 8 * draw.randint(1, 30)), draw.randint(1, 12)
+        cost, context = context_cost(config, num_classes, crop_px), context_of(config, num_classes)
+        assert cost.parameters == parameters_of(context)
+        maps = torch.empty(1, num_classes, *map_cells(config, crop_px), device="meta")
+        assert cost.multiply_adds == multiply_adds_of(context.to("meta"), maps)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
