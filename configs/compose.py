@@ -24,7 +24,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.check import problems
-from configs.jobs import FAILED, OK, STOPPED, WRONG_INPUT, Job, Sweep, how_to_sweep_problems, with_preset
+from configs.jobs import (
+    FAILED,
+    OK,
+    STOPPED,
+    WRONG_INPUT,
+    Job,
+    Sweep,
+    cluster_problems,
+    how_to_sweep_problems,
+    with_preset,
+)
 from configs.keys import ConfigError, groups_in, keys_in, known_keys, unknown_key
 from configs.overrides import CommandLine, choices, text
 from configs.plain import from_plain, to_plain, with_changes
@@ -73,7 +83,7 @@ def entry_point(name: str, kind: type[Kind], main: Callable[[Kind], int], job: J
     if flags.multirun and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         line.problems.append("-m: each of torchrun's processes would run every job; start the sweep without torchrun")
     if flags.multirun and line.recipe_is_known:
-        line.problems += _sweep_problems(name, kind, line.overrides)
+        line.problems += cluster_problems(line.overrides) + _sweep_problems(name, kind, line.overrides)
     if line.problems:
         return _refused(line.problems)
     sweep = Sweep(job, line.overrides) if flags.multirun and job else None

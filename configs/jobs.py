@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -122,6 +123,15 @@ def how_to_sweep_problems(overrides: Iterable[Override], *, sweeping: bool) -> l
         if module and find_spec(module) is None:
             found.append(f'{choice}: {module} is not installed; pip install -e ".[{extra}]"')
     return found
+
+
+def cluster_problems(overrides: Iterable[Override]) -> list[str]:
+    """Whether this machine can hand jobs to Slurm, if it is to."""
+    if "launcher=slurm" not in map(text, overrides) or shutil.which("srun"):
+        return []
+    return [
+        "launcher=slurm: there is no srun here; start the sweep on a node of the cluster, or choose launcher=joblib"
+    ]
 
 
 def _hash(words: Iterable[str]) -> str:

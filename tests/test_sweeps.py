@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,6 +233,14 @@ def test_every_preset_and_launcher_composes() -> None:
     with initialize_config_dir(str(FOLDER), version_base=HYDRA_VERSION):
         slurm = hydra_compose("train", ["launcher=slurm"], return_hydra_config=True).hydra.launcher
     assert slurm._target_.endswith("SlurmLauncher") and slurm.gpus_per_node == 1
+
+
+def test_slurm_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    if shutil.which("srun"):
+        pytest.skip("there is one here")
+    done = sweep(tmp_path, "launcher=slurm", "seed=0,1")
+    assert done.returncode == 2 and "launcher=slurm: there is no srun here" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_how_to_sweep_is_refused_without_a_sweep_or_without_its_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
