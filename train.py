@@ -33,11 +33,12 @@ def main(config: Config) -> int:
 
 def job(words: Sequence[str], folder: Path) -> Done:
     """One run of a sweep, in a process of its own; the leaderboard beside its folder is brought up to date."""
-    from engine.leaderboard import final_score, write_leaderboard
+    from engine.leaderboard import NAME, final_score, write_leaderboard
     from engine.sweep import run_job
 
     code = run_job(Path(__file__), words, folder, JOB_MODULES)
     write_leaderboard(folder.parent)
+    print(f"    leaderboard so far: {folder.parent / NAME}.md", flush=True)
     return Done(code, final_score(folder))
 
 

@@ -103,7 +103,9 @@ def page(rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]
     """The table, and how sure the first place is."""
     lines = [markdown(rows)]
     if compared:
-        lines += ["", f"{_dilations(compared[0]['first'])} against the others, on the same images and seeds:", ""]
+        caution = "; one seed speaks of these runs only" if max(len(gap["seeds"]) for gap in compared) == 1 else ""
+        first = _dilations(compared[0]["first"])
+        lines += ["", f"{first} against the others, on the same images and seeds{caution}:", ""]
     for gap in compared:
         bounds = f"{100 * gap['low']:+.2f} to {100 * gap['high']:+.2f}"
         verdict = "a real difference" if gap["is_real"] else "no difference beyond chance"
