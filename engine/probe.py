@@ -39,7 +39,7 @@ class Probe:
     def __call__(self, maps_BKhw: Tensor, logits_BKhw: Tensor) -> None:
         for maps_Khw in maps_BKhw:
             if len(self._maps) < NUM_MAPS and (not self._maps or maps_Khw.shape == self._maps[0].shape):
-                self._maps.append(maps_Khw.clone())
+                self._maps.append(maps_Khw.float().clone())  # measured without autocast
         for period in sorted({dilation for dilation in self.dilations if dilation > 1}):
             score = gridding(logits_BKhw.float(), period)
             if score is not None:

@@ -53,11 +53,12 @@ def test_a_module_that_passes_nothing_hears_nothing() -> None:
     assert effective_cells(gradient_hw) == 0 and sigma_cells(gradient_hw) == 0
 
 
-def test_measuring_leaves_the_module_s_gradients_alone_even_in_inference() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_measuring_leaves_the_module_s_gradients_alone_even_in_inference(dtype: torch.dtype) -> None:
     context = fresh([1, 2])
     probe = Probe(context, [1, 2])
-    with torch.inference_mode():
-        maps = torch.rand(2, CLASSES, 8, 8)
+    with torch.inference_mode(), torch.autocast("cpu", enabled=dtype is torch.bfloat16):
+        maps = torch.rand(2, CLASSES, 8, 8, dtype=dtype)
         probe(maps, context(maps))
     assert probe.measure().effective_cells == 1
     assert all(parameter.grad is None for parameter in context.parameters())
