@@ -62,7 +62,7 @@ def compare(runs: str, against: list[int]) -> int:
     if not rows:
         raise ValueError(f"runs={runs}: no finished run with a context module lies below it; give a sweep's folder")
     print((Path(runs) / f"{NAME}.md").read_text())
-    print(f"leaderboard.md, .csv and .json are in {runs}")
+    print(f"leaderboard.md, .csv, .json and .png are in {runs}")
     return OK
 
 

@@ -98,7 +98,8 @@ def train(config: Config) -> int:
     try:
         with stop:
             StageRunner(plan, model, progress, folder, runtime, report, stop).run(resumed)
-        report.hparams(*hparams(progress, head))
+        if crop_px:
+            report.hparams(*hparams(progress, head))
     except Stopped:
         report.say(f"stopped at {progress.stage} step {progress.step}; resume with\n{resume_command(folder)}")
         return STOPPED

@@ -34,7 +34,7 @@ def evaluate(
     runtime: Runtime,
     *,
     kept: KeptMaps | None = None,
-    observe: Observe = lambda maps_BKhw, logits_BKhw: None,
+    observe: Observe | None = None,
     num_pictures: int = 0,
     check: Check = lambda: None,
 ) -> Evaluation:
@@ -48,7 +48,8 @@ def evaluate(
     def maps(window_B3HW: Tensor) -> Tensor:
         maps_BKhw = frontend(window_B3HW)
         logits_BKhw: Tensor = maps_BKhw if model.context is None else model.context(maps_BKhw)
-        observe(maps_BKhw, logits_BKhw)
+        if observe is not None:
+            observe(maps_BKhw, logits_BKhw)
         return logits_BKhw
 
     confusion = Confusion(model.num_classes)

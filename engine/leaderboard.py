@@ -14,6 +14,7 @@ from engine.compare import interval, paired_difference
 from engine.folder import SUMMARY_NAME, write_json
 from engine.leaderboard_figure import leaderboard_figure
 from engine.pictures import write_png
+from engine.table import schedule_name
 
 NAME = "leaderboard"
 
@@ -51,13 +52,11 @@ def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]], against: Sequen
 
     Raises ValueError if no row has the dilations `against`.
     """
-    named = [row for row in rows if row["dilations"] == list(against)] if against else list(rows[:1])
-    if against and not named:
-        known = " ".join(f"[{_dilations(row['dilations'])}]" for row in rows)
-        raise ValueError(f"against=[{_dilations(against)}]: no finished run has these dilations; there are: {known}")
+    chosen = _reference(rows, against)
     found = []
-    for other in (row for row in rows if row is not named[0]):
-        chosen = named[0]
+    for other in rows:
+        if chosen is None or other is chosen:
+            continue
         seeds = [seed for seed in chosen["runs"] if seed in other["runs"]]
         files = [
             [folder / row["runs"][seed] / f"confusions-{row['stage']}.npy" for seed in seeds] for row in (chosen, other)
@@ -72,6 +71,17 @@ def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]], against: Sequen
                 {**names, "seeds": seeds, "num_images": first.shape[1], **gap._asdict(), "is_real": gap.is_real}
             )
     return found
+
+
+def _reference(rows: Sequence[Mapping[str, Any]], against: Sequence[int]) -> Mapping[str, Any] | None:
+    """The row with these dilations; without any, the best one, if there is one."""
+    if not against:
+        return rows[0] if rows else None
+    for row in rows:
+        if row["dilations"] == list(against):
+            return row
+    known = " ".join(f"[{schedule_name(row['dilations'])}]" for row in rows)
+    raise ValueError(f"against=[{schedule_name(against)}]: no finished run has these dilations; there are: {known}")
 
 
 def write_leaderboard(folder: Path, against: Sequence[int] = ()) -> list[dict[str, Any]]:
@@ -104,20 +114,16 @@ def page(rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]
     lines = [markdown(rows)]
     if compared:
         caution = "; one seed speaks of these runs only" if max(len(gap["seeds"]) for gap in compared) == 1 else ""
-        first = _dilations(compared[0]["first"])
+        first = schedule_name(compared[0]["first"])
         lines += ["", f"{first} against the others, on the same images and seeds{caution}:", ""]
     for gap in compared:
         bounds = f"{100 * gap['low']:+.2f} to {100 * gap['high']:+.2f}"
         verdict = "a real difference" if gap["is_real"] else "no difference beyond chance"
         seeds = f"{len(gap['seeds'])} seed{'s' if len(gap['seeds']) > 1 else ''}"
         lines.append(
-            f"* {_dilations(gap['second'])}: {100 * gap['mean']:+.2f} points ({bounds} at 95 %, {seeds}): {verdict}"
+            f"* {schedule_name(gap['second'])}: {100 * gap['mean']:+.2f} points ({bounds} at 95 %, {seeds}): {verdict}"
         )
     return "\n".join(lines)
-
-
-def _dilations(dilations: Sequence[int]) -> str:
-    return ",".join(map(str, dilations))
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -129,10 +135,9 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         spread = "" if row["interval"] is None else f" ± {100 * row['interval']:.2f}"
         gains = sorted(((gain, name) for name, gain in row["class_gain"].items() if gain is not None), reverse=True)
         extremes = [f"{name} {100 * gain:+.1f}" for gain, name in (gains[0], gains[-1])] if gains else ["", ""]
-        widths = f" x {row['widths']}" if row["widths"] else ""
         gain = "" if row["gain"] is None else f"{100 * row['gain']:+.2f}"
         cells = [
-            f"{_dilations(row['dilations'])}{widths}",
+            schedule_name(row["dilations"], row["widths"]),
             row["field_cells"], f"{row['effective_cells']:.1f}", row["field_px"], row["holes_per_axis"],
             f"{row['parameters']:,}", f"{row['multiply_adds']:,}", f"{row['seconds']:.0f}",
             f"{row['peak_memory_mib']:.0f}", len(row["mean_iou"]), f"{100 * row['mean']:.2f}{spread}", gain, *extremes,

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from engine.pictures import Rgb, rendered
+from engine.table import schedule_name
 
 INK, QUIET_INK = "#1b1b2f", "#6b6b80"
 SOUND, HOLED = "#1f6fb2", "#c8452b"
@@ -90,8 +91,7 @@ def _list_of_schedules(figure: Figure, rows: Sequence[Mapping[str, Any]], height
     for x, title, side in ((0.68, "dilations", "left"), (0.985, "mean IoU, %", "right")):
         figure.text(x, top, title, color=INK, fontsize=9, fontweight="bold", va="top", ha=side)
     for rank, row in enumerate(rows, start=1):
-        widths = f" x {row['widths']}" if row["widths"] else ""
-        line = f"{rank}  {','.join(map(str, row['dilations']))}{widths}"
+        line = f"{rank}  {schedule_name(row['dilations'], row['widths'])}"
         colour = HOLED if row["holes_per_axis"] else INK
         spread = "" if row["interval"] is None else f" ± {100 * row['interval']:.2f}"
         y = top - rank * LINE_INCHES / height

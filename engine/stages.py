@@ -176,7 +176,7 @@ class StageRunner:
             self.plan.validation,
             self.runtime,
             kept=self._kept,
-            observe=probe or (lambda maps_BKhw, logits_BKhw: None),
+            observe=probe,
             num_pictures=self.plan.run.num_pictures,
             check=self.stop.check,
         )

@@ -64,16 +64,14 @@ def peak_memory_mib() -> float:
 
 
 def hparams(progress: Progress, head: dict[str, Any]) -> tuple[dict[str, int | float | str], dict[str, float]]:
-    """What the run was, and what it reached, for TensorBoard's table of runs; nothing if it has no context module."""
-    schedule, identity = head.get("schedule"), progress.identity
-    if schedule is None or identity is None:
-        return {}, {}
+    """What a run with a context module was, and what it reached, for TensorBoard's table of runs."""
+    schedule, identity = head["schedule"], progress.identity
     settings = {name: value if isinstance(value, int | float) else str(value) for name, value in schedule.items()}
     stages = {stage: result.mean_iou for stage, result in progress.results.items()}
     result = progress.results.get("context", progress.results[progress.stage])
     results = {
         **{f"hparam/{stage}_mean_iou": score for stage, score in stages.items()},
-        "hparam/gain": result.mean_iou - identity.before,
+        **({"hparam/gain": result.mean_iou - identity.before} if identity else {}),
         "hparam/effective_cells": result.effective_cells or 0.0,
         "hparam/seconds": result.seconds,
         "hparam/peak_memory_mib": peak_memory_mib(),

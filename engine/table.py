@@ -10,6 +10,11 @@ def percent(fraction: float | None) -> str:
     return "n/a" if fraction is None else f"{100 * fraction:.1f}"
 
 
+def schedule_name(dilations: Sequence[int], widths: Sequence[int] = ()) -> str:
+    """A context module in a few signs: 1,1,2 or 1,1,2 x [2, 4, 8]."""
+    return ",".join(map(str, dilations)) + (f" x {list(widths)}" if widths else "")
+
+
 def score_table(class_names: Sequence[str], columns: Mapping[str, StageResult | Scores]) -> str:
     """A column a result: IoU of every class in per cent, mean IoU with the number of classes it is over, accuracies."""
     rows: list[tuple[str, list[str]]] = [("IoU, %", list(columns))]
