@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from configs.compose import entry_point
+from configs.errors import OK, UserError
 from configs.schema import AnalyzeConfig, ModelConfig
 
 ANALYSIS_NAME, PICTURE_NAME = "analysis.json", "coverage.png"
@@ -31,7 +32,6 @@ def analyze(config: AnalyzeConfig) -> int:
     from pathlib import Path
 
     from engine.coverage_figure import coverage_figure
-    from engine.exits import OK
     from engine.folder import write_json
     from engine.pictures import write_png
     from models.coverage import path_counts
@@ -40,7 +40,7 @@ def analyze(config: AnalyzeConfig) -> int:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"output={output} cannot be written ({error.strerror}); set output elsewhere") from error
+        raise UserError(f"output={output} cannot be written ({error.strerror}); set output elsewhere") from error
     found = figures(config)
     dilations = config.model.context.dilations
     counts = [path_counts(dilations[:depth]) for depth in range(1, len(dilations) + 1)]
@@ -55,12 +55,11 @@ def compare(runs: str, against: list[int]) -> int:
     """The leaderboard of a folder of runs, from what they left on disk."""
     from pathlib import Path
 
-    from engine.exits import OK
     from engine.leaderboard import NAME, write_leaderboard
 
     rows = write_leaderboard(Path(runs), against)
     if not rows:
-        raise ValueError(f"runs={runs}: no finished run with a context module lies below it; give a sweep's folder")
+        raise UserError(f"runs={runs}: no finished run with a context module lies below it; give a sweep's folder")
     print((Path(runs) / f"{NAME}.md").read_text())
     print(f"leaderboard.md, .csv, .json and .png are in {runs}")
     return OK

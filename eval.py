@@ -10,6 +10,7 @@ Only the checkpoint is needed: classes, mean, precision, batch and protocol ride
 import sys
 
 from configs.compose import entry_point
+from configs.errors import OK
 from configs.schema import EvalConfig
 
 
@@ -27,7 +28,6 @@ def score(told: EvalConfig) -> int:
     from data.build import open_images
     from data.loaders import validation_batches
     from engine.evaluate import evaluate
-    from engine.exits import OK
     from engine.runtime import choose_runtime
     from engine.score_files import write_scores
     from engine.table import score_table

@@ -27,10 +27,10 @@ def label(told: PredictConfig) -> int:
     import torch
     from tqdm import tqdm
 
-    from data.dataset import DamagedFileError, read_image
+    from configs.errors import DAMAGED_FILE, OK, DamagedFileError
+    from data.dataset import read_image
     from data.inputs import requests, write_ids
     from engine.evaluate import predict
-    from engine.exits import DAMAGED_FILE, OK
     from engine.runtime import choose_runtime
     from restore import restore
 

@@ -27,7 +27,7 @@ class Trained:
 
 
 def restore(told: EvalConfig | PredictConfig) -> Trained:
-    """Raises ValueError where the file is damaged, is no network, or is none that fits what was told."""
+    """Raises UserError where the file is damaged, is no network, or is none that fits what was told."""
     path = Path(told.checkpoint)
     trained = _from_caffe(path, told) if path.suffix == CAFFE_SUFFIX else _from_checkpoint(path, told)
     tiling = tiling_line(trained.config.model, trained.config.validation, has_context=trained.model.context is not None)

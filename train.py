@@ -44,10 +44,10 @@ def job(words: Sequence[str], folder: Path) -> Done:
 
 def train(config: Config) -> int:
     """Build, run, report; returns the exit code."""
+    from configs.errors import OK, STOPPED
     from data.build import digest, open_images
     from data.loaders import validation_batches
     from engine import resume
-    from engine.exits import OK, STOPPED
     from engine.report import Reporter, relative
     from engine.runtime import Stopped, StopRequest, choose_runtime
     from engine.stages import Plan, StageRunner

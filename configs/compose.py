@@ -24,17 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.check import problems
-from configs.jobs import (
-    FAILED,
-    OK,
-    STOPPED,
-    WRONG_INPUT,
-    Job,
-    Sweep,
-    cluster_problems,
-    how_to_sweep_problems,
-    with_preset,
-)
+from configs.errors import FAILED, OK, STOPPED, WRONG_INPUT
+from configs.jobs import Job, Sweep, cluster_problems, how_to_sweep_problems, with_preset
 from configs.keys import ConfigError, groups_in, keys_in, known_keys, unknown_key
 from configs.overrides import CommandLine, choices, text
 from configs.plain import from_plain, to_plain, with_changes

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import OmegaConf
 
+from configs.errors import FAILED, OK, STOPPED
 from configs.overrides import text
 
-OK, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 75  # exit codes
 SWEEPS = "runs/sweeps"
 SHARED = ("cache.frontend=true",)  # jobs differ after the front end; a setting on the command line still wins
 GROUPS = ("sweep", "launcher")  # groups that only say how to sweep

@@ -6,12 +6,14 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from configs.errors import UserError
+
 LIKENESS = 0.6  # names less alike than this are no help
 LEAF_DISCOUNT = 0.05  # the last word alone counts a little less than the whole key
 NEARLY = 0.05  # names so much less alike than the best are named with it
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """Everything that is wrong with a config, one message each."""
 
     def __init__(self, problems: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from configs.errors import UserError
 from configs.schema import DataConfig, DataName
 from data.camvid import open_camvid
 from data.cityscapes import open_cityscapes
@@ -18,7 +19,7 @@ from data.voc import open_voc
 def open_images(config: DataConfig, split: str) -> ImageSet:
     """The split of the data set that `config.name` names, its first `config.limit` samples. Reads no pixels.
 
-    Raises ValueError where the root, the split, or single files are not there, or the config does not fit.
+    Raises UserError where the root, the split, or single files are not there, or the config does not fit.
     """
     match config.name:
         case DataName.shapes:
@@ -60,14 +61,14 @@ def _root(config: DataConfig) -> Path:
     """The folder of a data set in files; it may lack only if it is going to be downloaded."""
     name = config.name.name
     if not config.root:
-        raise ValueError(f"data.root is not set: the {name} data set lies in files; set data.root=DIR to its folder")
+        raise UserError(f"data.root is not set: the {name} data set lies in files; set data.root=DIR to its folder")
     root = Path(config.root).expanduser()
     may_download = config.name is DataName.voc
     cure = f"set data.root to the folder of the {name} data set" + (", or data.download=true" if may_download else "")
     if may_download and config.download and not root.is_file():
         return root
     if not root.is_dir():
-        raise ValueError(f"data.root={config.root}: {'a file' if root.exists() else 'no such folder'}; {cure}")
+        raise UserError(f"data.root={config.root}: {'a file' if root.exists() else 'no such folder'}; {cure}")
     if not any(root.iterdir()):
-        raise ValueError(f"data.root={config.root}: the folder is empty; {cure}")
+        raise UserError(f"data.root={config.root}: the folder is empty; {cure}")
     return root

@@ -39,7 +39,7 @@ LAYOUTS = (
 
 
 def open_camvid(root: Path, split: str) -> FileSet:
-    """The edition that lies in `root`. Raises ValueError where there is none, or not this split of it."""
+    """The edition that lies in `root`. Raises UserError where there is none, or not this split of it."""
     if (root / APPROVED).is_dir():
         return _open_original(root, split)
     if any(root.glob("*annot")):

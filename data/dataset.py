@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from configs.errors import DamagedFileError, UserError
 from data.labels import ClassSet, ColorDecoder, IdDecoder, Labels, RawIds
 
 ORIENTATION_TAG = 0x0112  # EXIF; 1 is upright, 2 to 8 are mirrored or turned
@@ -22,12 +23,6 @@ GRAY_SPREAD = {"L;2": 85, "L;4": 17}
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error)
 
 LabelReader = Callable[[Path], Labels]
-
-
-class DamagedFileError(ValueError):
-    """An image or label file that is not there or cannot be decoded."""
-
-    exit_code = 3
 
 
 class ImageSet(Protocol):
@@ -63,7 +58,7 @@ class FileSet:
 
     def __post_init__(self) -> None:
         if not self.pairs:
-            raise ValueError(f"{self.title}, split {self.split}: no samples; correct data.root or the split's name")
+            raise UserError(f"{self.title}, split {self.split}: no samples; correct data.root or the split's name")
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -72,11 +67,11 @@ class FileSet:
         return self.pairs[index].name
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], Labels]:
-        """Raises DamagedFileError, and ValueError for a pair that does not fit together or the data set."""
+        """Raises DamagedFileError, and UserError for a pair that does not fit together or the data set."""
         pair = self.pairs[index]
         image_HW3, label_HW = read_image(pair.image), self.read_label(pair.label)
         if image_HW3.shape[:2] != label_HW.shape:
-            raise ValueError(
+            raise UserError(
                 f"{pair.image} is {_size(image_HW3)} but its label {pair.label} is {_size(label_HW)} (width x height): "
                 "they must agree; replace one of them, or take the sample out of the split"
             )
@@ -96,12 +91,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """The image as RGB bytes, HW3.
 
     Gray is repeated in the three channels, palettes are looked up, alpha is dropped, CMYK is converted by Pillow
-    without colour profiles, and 16-bit samples keep their high byte. Raises DamagedFileError, or ValueError for other
+    without colour profiles, and 16-bit samples keep their high byte. Raises DamagedFileError, or UserError for other
     kinds of samples and for images that EXIF says are to be turned: their labels carry no such note.
     """
     image, _, orientation = _decode(path)
     if 2 <= orientation <= 8:
-        raise ValueError(
+        raise UserError(
             f"{path}: EXIF orientation {orientation} says that the image is to be turned or mirrored, and its label "
             "does not say so; orientation 1 is required; turn the pixels (ImageMagick: mogrify -auto-orient FILE), or "
             "remove the tag alone if the label fits the pixels as they are"
@@ -110,14 +105,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         gray_HW = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(gray_HW[:, :, np.newaxis], 3, axis=2)
     if image.mode not in RGB_MODES:
-        raise ValueError(
+        raise UserError(
             f"{path}: samples of kind {image.mode} have no agreed range; save the image as 8-bit gray or RGB"
         )
     return np.array(image.convert("RGB"))
 
 
 def read_label(path: Path, decoder: IdDecoder | ColorDecoder) -> Labels:
-    """Train ids or VOID, HW, of a file of ids or colours. Raises DamagedFileError, or ValueError for other kinds."""
+    """Train ids or VOID, HW, of a file of ids or colours. Raises DamagedFileError, or UserError for other kinds."""
     if isinstance(decoder, ColorDecoder):
         return decoder(_read_colors(path), path)
     return decoder(_read_ids(path), path)
@@ -134,7 +129,7 @@ def _read_ids(path: Path) -> RawIds:
         return np.array(image).astype(np.uint8)
     if image.mode in GRAY_16_MODES:
         return np.array(image).astype(np.uint16)
-    raise ValueError(
+    raise UserError(
         f"{path}: a label of kind {image.mode} holds no ids; one channel of class ids is required (gray or "
         "palette PNG); convert the label, or, where colours mean classes, use data=folder with "
         "data.folder.rgb_labels=true and data.folder.palette"
@@ -145,13 +140,13 @@ def _read_colors(path: Path) -> NDArray[np.uint8]:
     image, _, _ = _decode(path)
     _refuse_jpeg(image, path)
     if image.mode not in COLOR_LABEL_MODES:
-        raise ValueError(f"{path}: a label of kind {image.mode}; 8-bit RGB colours are required; convert the label")
+        raise UserError(f"{path}: a label of kind {image.mode}; 8-bit RGB colours are required; convert the label")
     return np.array(image.convert("RGB"))
 
 
 def _refuse_jpeg(image: Image.Image, path: Path) -> None:
     if image.format == "JPEG":
-        raise ValueError(f"{path}: a label saved as JPEG, which alters ids and colours; labels must be PNG")
+        raise UserError(f"{path}: a label saved as JPEG, which alters ids and colours; labels must be PNG")
 
 
 class _Decoded(NamedTuple):

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from configs.errors import UserError
 from configs.schema import FolderConfig
 from data.dataset import FileSet, Pair, read_label
 from data.labels import ClassSet, Color, ColorDecoder, IdDecoder, distinct_palette, id_table
@@ -27,7 +28,7 @@ class Line(NamedTuple):
 def read_list(path: Path) -> list[Line]:
     """The lines of a list file without byte-order mark, line ends and blank lines.
 
-    Raises ValueError, with file and line number, for a file that is not there or empty, for duplicate lines, and for
+    Raises UserError, with file and line number, for a file that is not there or empty, for duplicate lines, and for
     absolute paths and "..": a list names samples of its own data set.
     """
     if not path.is_file():
@@ -35,7 +36,7 @@ def read_list(path: Path) -> list[Line]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save the list as UTF-8"
         ) from None
     lines: list[Line] = []
@@ -47,16 +48,16 @@ def read_list(path: Path) -> list[Line]:
         for word in words:
             parts = word.replace("\\", "/").split("/")
             if not parts[0] or ".." in parts or parts[0].endswith(":"):
-                raise ValueError(
+                raise UserError(
                     f"{path}, line {number}: {word} leads out of the data set; a name relative to it, without '..' and "
                     "without leading '/', is required; correct the line"
                 )
         if words[0] in seen:
-            raise ValueError(f"{path}, line {number}: {words[0]} stands in line {seen[words[0]]} already; remove one")
+            raise UserError(f"{path}, line {number}: {words[0]} stands in line {seen[words[0]]} already; remove one")
         seen[words[0]] = number
         lines.append(Line(f"{path}, line {number}", words))
     if not lines:
-        raise ValueError(f"{path}: the list is empty; one sample a line is required; {SPLIT_CURE}")
+        raise UserError(f"{path}: the list is empty; one sample a line is required; {SPLIT_CURE}")
     return lines
 
 
@@ -65,16 +66,16 @@ def read_names(path: Path) -> list[str]:
     lines = read_list(path)
     for line in lines:
         if len(line.words) > 1:
-            raise ValueError(f"{line.place}: {' '.join(line.words)}; one name a line is required; correct the line")
+            raise UserError(f"{line.place}: {' '.join(line.words)}; one name a line is required; correct the line")
     return [without_suffix(line.words[0], "") for line in lines]
 
 
-def missing(wanted: Path, cure: str) -> ValueError:
+def missing(wanted: Path, cure: str) -> UserError:
     """The error for a file or folder that is not where the layout has it; it tells what lies there instead."""
     nearest = next(folder for folder in wanted.parents if folder.is_dir())
     names = sorted(entry.name for entry in nearest.iterdir())
     found = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    return ValueError(f"there is no {wanted}; {nearest} holds {found or 'nothing'}; {cure}")
+    return UserError(f"there is no {wanted}; {nearest} holds {found or 'nothing'}; {cure}")
 
 
 def without_suffix(name: str, suffix: str) -> str:
@@ -99,15 +100,15 @@ def list_files(folder: Path, suffix: str, cure: str = SPLIT_CURE) -> dict[str, P
             if name == path:
                 continue
             if name in files:
-                raise ValueError(f"{files[name]} and {file} have one name; tell them apart by data.folder.image_suffix")
+                raise UserError(f"{files[name]} and {file} have one name; tell them apart by data.folder.image_suffix")
             files[name] = file
     if not files:
-        raise ValueError(f"{folder} holds no {suffix or 'image'} files; {cure}")
+        raise UserError(f"{folder} holds no {suffix or 'image'} files; {cure}")
     return files
 
 
 def pair_files(images: dict[str, Path], labels: dict[str, Path]) -> list[Pair]:
-    """Images and labels of the same name, sorted by name. Raises ValueError where one has no partner."""
+    """Images and labels of the same name, sorted by name. Raises UserError where one has no partner."""
     _refuse_lonely("image", "label", images, labels)
     _refuse_lonely("label", "image", labels, images)
     return [Pair(name, images[name], labels[name]) for name in sorted(images)]
@@ -116,7 +117,7 @@ def pair_files(images: dict[str, Path], labels: dict[str, Path]) -> list[Pair]:
 def _refuse_lonely(kind: str, partner: str, files: dict[str, Path], partners: dict[str, Path]) -> None:
     lonely = sorted(files.keys() - partners.keys())
     if lonely:
-        raise ValueError(
+        raise UserError(
             f"{len(lonely)} of {len(files)} {kind}s have no {partner}, the first is {files[lonely[0]]}; every {kind} "
             f"needs the {partner} of the same name (others are like {min(partners.values())}); add or remove files"
         )
@@ -127,12 +128,12 @@ def pair_folders(images: Path, labels: Path, image_suffix: str = "", label_suffi
 
 
 def require_files(pairs: Iterable[Pair], source: Path) -> list[Pair]:
-    """The pairs that the list `source` names. Raises ValueError where files are missing."""
+    """The pairs that the list `source` names. Raises UserError where files are missing."""
     kept = list(pairs)
     for kind, paths in (("image", [pair.image for pair in kept]), ("label", [pair.label for pair in kept])):
         absent = [path for path in paths if not path.exists()]
         if absent:
-            raise ValueError(
+            raise UserError(
                 f"{source}: the {kind}s of {len(absent)} of {len(kept)} samples are missing, the first is {absent[0]}; "
                 "add the files, or take the samples out of the list"
             )
@@ -140,7 +141,7 @@ def require_files(pairs: Iterable[Pair], source: Path) -> list[Pair]:
 
 
 def open_folder(root: Path, split: str, config: FolderConfig) -> FileSet:
-    """One's own images, see `FolderConfig`. Raises ValueError for a wrong config and for missing files."""
+    """One's own images, see `FolderConfig`. Raises UserError for a wrong config and for missing files."""
     classes, decoder = _meanings(config)
     images, labels = (root / pattern.replace("{split}", split) for pattern in (config.images, config.labels))
     if config.list_file:
@@ -165,7 +166,7 @@ def _listed(line: Line, root: Path, images: Path, labels: Path, config: FolderCo
             files = [images / (name + suffix) for suffix in suffixes]
             image_file = next((file for file in files if file.exists()), files[0])
             return Pair(name, image_file, labels / (name + config.label_suffix))
-    raise ValueError(
+    raise UserError(
         f"{line.place}: {len(line.words)} words; 'name' or 'image label' is required, without blanks in names"
     )
 
@@ -175,12 +176,12 @@ def _meanings(config: FolderConfig) -> tuple[ClassSet, IdDecoder | ColorDecoder]
     colors = cast(tuple[Color, ...], tuple(tuple(color) for color in config.palette))
     try:
         classes = ClassSet(tuple(config.class_names), colors or distinct_palette(len(config.class_names)))
-    except ValueError as error:
-        raise ValueError(f"data.folder.class_names, data.folder.palette: {error}; correct these two keys") from None
+    except UserError as error:
+        raise UserError(f"data.folder.class_names, data.folder.palette: {error}; correct these two keys") from None
     if not config.rgb_labels:
         return classes, _id_decoder(config)
     if len(set(colors)) < classes.num_classes or config.label_ids:
-        raise ValueError(
+        raise UserError(
             f"data.folder.rgb_labels=true with palette={config.palette}, label_ids={config.label_ids}: one colour a "
             "class, all different, and no ids are required; correct these keys, or set rgb_labels=false"
         )
@@ -192,15 +193,15 @@ def _id_decoder(config: FolderConfig) -> IdDecoder:
     class_ids = config.label_ids or list(range(len(config.class_names)))
     for key, ids in (("label_ids", class_ids), ("ignore_ids", config.ignore_ids)):
         if len(set(ids)) < len(ids) or not all(0 <= i <= 255 for i in ids):
-            raise ValueError(f"data.folder.{key}={ids}: different numbers from 0 to 255 are required; correct the key")
+            raise UserError(f"data.folder.{key}={ids}: different numbers from 0 to 255 are required; correct the key")
     if len(class_ids) != len(config.class_names):
-        raise ValueError(
+        raise UserError(
             f"data.folder.label_ids={class_ids}: one raw id for each of the {len(config.class_names)} class_names is "
             "required; correct the key, or leave it empty for 0, 1, 2, ..."
         )
     both = sorted(set(class_ids) & set(config.ignore_ids))
     if both:
-        raise ValueError(
+        raise UserError(
             f"data.folder.ignore_ids={config.ignore_ids}: {both} are raw ids of classes, too; an id is one or the "
             "other; take them out of ignore_ids or of label_ids"
         )

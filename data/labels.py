@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import UserError
 from configs.schema import VOID as VOID
 from configs.schema import DataName
 
@@ -21,21 +22,21 @@ CODE_OF_RGB = np.array([1 << 16, 1 << 8, 1], dtype=np.float32)  # exact below 2^
 
 @dataclass(frozen=True)
 class ClassSet:
-    """Names and RGB colours of the train ids 0..C-1. Raises ValueError unless they fit together."""
+    """Names and RGB colours of the train ids 0..C-1. Raises UserError unless they fit together."""
 
     names: tuple[str, ...]
     palette: tuple[Color, ...]
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.names) <= MAX_CLASSES:
-            raise ValueError(f"{len(self.names)} class names: from 2 to {MAX_CLASSES} are required")
+            raise UserError(f"{len(self.names)} class names: from 2 to {MAX_CLASSES} are required")
         if len(self.palette) != len(self.names):
-            raise ValueError(f"{len(self.palette)} colours for {len(self.names)} classes: one each is required")
+            raise UserError(f"{len(self.palette)} colours for {len(self.names)} classes: one each is required")
         if len(set(self.names)) < len(self.names) or not all(self.names):
-            raise ValueError(f"class names {list(self.names)}: each must be there and differ from the others")
+            raise UserError(f"class names {list(self.names)}: each must be there and differ from the others")
         for color in self.palette:
             if len(color) != 3 or not all(0 <= value <= 255 for value in color):
-                raise ValueError(f"colour {list(color)}: three numbers from 0 to 255 are required")
+                raise UserError(f"colour {list(color)}: three numbers from 0 to 255 are required")
 
     @property
     def num_classes(self) -> int:
@@ -151,7 +152,7 @@ class IdDecoder:
     refuse_masks: bool = False
 
     def __call__(self, raw_HW: RawIds, path: Path) -> Labels:
-        """Train ids or VOID. Raises ValueError for an id that the table does not allow."""
+        """Train ids or VOID. Raises UserError for an id that the table does not allow."""
         if raw_HW.dtype == np.uint8:
             label_HW = np.take(self.table, raw_HW)
         else:
@@ -160,15 +161,15 @@ class IdDecoder:
         if wrong_HW.any():
             raise self._not_allowed(raw_HW, wrong_HW, path)
         if self.refuse_masks and _is_mask(raw_HW):
-            raise ValueError(f"{path}: a 0/255 mask, and 255 means ignore here; {self.cure}")
+            raise UserError(f"{path}: a 0/255 mask, and 255 means ignore here; {self.cure}")
         return label_HW
 
-    def _not_allowed(self, raw_HW: RawIds, wrong_HW: NDArray[np.bool], path: Path) -> ValueError:
+    def _not_allowed(self, raw_HW: RawIds, wrong_HW: NDArray[np.bool], path: Path) -> UserError:
         row, column = np.argwhere(wrong_HW)[0]
         ids, counts = np.unique(raw_HW[wrong_HW], return_counts=True)
         found = ", ".join(f"{i} ({count} px)" for i, count in zip(ids[:8], counts[:8], strict=True))
         classes, void = (np.flatnonzero(chosen).tolist() for chosen in (self.table < NOT_ALLOWED, self.table == VOID))
-        return ValueError(
+        return UserError(
             f"{path}: label id {raw_HW[row, column]} at row {row}, column {column} is not an id of this data set; the "
             f"file holds {found}{' and more' if len(ids) > 8 else ''}; allowed are {ranges(classes)} for classes and "
             f"{ranges(void) or 'none'} for void; "
@@ -192,13 +193,13 @@ class ColorDecoder:
         self.cure = cure
 
     def __call__(self, raw_HW3: NDArray[np.uint8], path: Path) -> Labels:
-        """Train ids or VOID. Raises ValueError for a colour without a meaning."""
+        """Train ids or VOID. Raises UserError for a colour without a meaning."""
         code_HW = raw_HW3 @ CODE_OF_RGB
         position_HW = np.searchsorted(self.codes[:-1], code_HW)  # without the last: always a valid position
         unknown_HW = self.codes[position_HW] != code_HW
         if unknown_HW.any():
             row, column = np.argwhere(unknown_HW)[0]
-            raise ValueError(
+            raise UserError(
                 f"{path}: colour {raw_HW3[row, column].tolist()} at row {row}, column {column} is not one of the "
                 f"{len(self.codes)} colours of this data set; {unknown_HW.sum()} pixels hold such colours; {self.cure}"
             )

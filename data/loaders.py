@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from configs.errors import UserError
 from data.dataset import ImageSet
 from data.transforms import TrainTransform, is_mirrored
 
@@ -47,7 +48,7 @@ def train_batches(
 ) -> Generator[Batch]:
     """Micro-batches number `first` up to but not including `last` of the endless shuffled stream.
 
-    Close the iterator to stop early. Raises ValueError if a sample cannot be read and RuntimeError if a worker
+    Close the iterator to stop early. Raises UserError if a sample cannot be read and RuntimeError if a worker
     process dies or hangs.
     """
     keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed)
@@ -94,7 +95,7 @@ def shuffled_keys(length: int, *, micro_batch: int, first: int, last: int, seed:
         yield keys
 
 
-class _Reader(Dataset[Batch | ValueError]):
+class _Reader(Dataset[Batch | UserError]):
     """Reads a whole batch at a time; notes for each worker which sample it is at, in memory shared with the parent."""
 
     def __init__(self, images: ImageSet, transform: TrainTransform | None, seed: int, workers: int) -> None:
@@ -103,7 +104,7 @@ class _Reader(Dataset[Batch | ValueError]):
         self.seed = seed
         self._reading = multiprocessing.RawArray("q", [NOTHING] * max(workers, 1))
 
-    def __getitem__(self, keys: list[Key]) -> Batch | ValueError:
+    def __getitem__(self, keys: list[Key]) -> Batch | UserError:
         """The error is a value because torch would re-raise it with the worker's traceback as its message."""
         worker = get_worker_info()
         slot = worker.id if worker else 0
@@ -114,7 +115,7 @@ class _Reader(Dataset[Batch | ValueError]):
                 image_HW3, label_HW = self.images.read(index)
                 if self.transform:
                     image_HW3, label_HW = self.transform(image_HW3, label_HW, (self.seed, epoch, index))
-            except ValueError as error:
+            except UserError as error:
                 return error
             except Exception as error:
                 error.add_note(f"while reading sample {self.images.name(index)}")
@@ -162,13 +163,13 @@ def _read(reader: _Reader, keys: Iterable[list[Key]], workers: int) -> Iterator[
                 raise RuntimeError(
                     f"{error}. The workers were reading: {names}. runtime.workers=0 reads without worker processes."
                 ) from error
-            if isinstance(batch, ValueError):
+            if isinstance(batch, UserError):
                 raise batch
             yield batch
 
 
 @contextmanager
-def _running(loader: DataLoader[Batch | ValueError]) -> Iterator[Iterator[Batch | ValueError]]:
+def _running(loader: DataLoader[Batch | UserError]) -> Iterator[Iterator[Batch | UserError]]:
     """The loader's iterator. Its workers are gone at the end of the block, or of the program where that comes first.
 
     A signal to the whole group is the parent's to answer, which saves before it stops: the workers inherit a mask that

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import UserError
 from configs.schema import ShapesConfig
 from data.labels import VOID, ClassSet
 
@@ -97,9 +98,9 @@ class Shapes:
     classes = SCENES
 
     def __init__(self, config: ShapesConfig, split: str) -> None:
-        """Raises ValueError for an unknown split and for scenes too small to hold the twins' distance."""
+        """Raises UserError for an unknown split and for scenes too small to hold the twins' distance."""
         if split not in SPLITS:
-            raise ValueError(
+            raise UserError(
                 f"split {split!r}: the built-in scenes are drawn for two splits only; change data.train_split or "
                 f"data.val_split; options: {', '.join(SPLITS)}"
             )
@@ -150,11 +151,11 @@ def _horizon(rng: np.random.Generator, size_px: int) -> NDArray[np.int64]:
 
 
 def _twin_rows(size_px: int, lowest_sky_px: float) -> tuple[float, float]:
-    """First and last row that a twin with its void border may touch. Raises ValueError if there is no room."""
+    """First and last row that a twin with its void border may touch. Raises UserError if there is no room."""
     first = lowest_sky_px + VOID_PX + TWIN_NEAREST_PX
     last = min(lowest_sky_px + TWIN_FARTHEST_PX, size_px - 1.0)
     if last - first < 2 * (RADIUS[BUTTERFLY][0] + VOID_PX):
-        raise ValueError(
+        raise UserError(
             f"data.shapes.size_px={size_px}: twins must lie {TWIN_NEAREST_PX} px below the sky and need more room than "
             "is left there; make it larger; options: 192 to 2048"
         )

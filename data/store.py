@@ -16,13 +16,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from configs.errors import UserError
 from configs.schema import CacheConfig
 
 INDEX = "index.json"
 CHUNK_BYTES = 2**24
 KEY_LENGTH = 20  # hexadecimal digits of a folder's name
 
-Claim = Callable[[int], None]  # of so many bytes in all, before they are written; raises ValueError if it is too much
+Claim = Callable[[int], None]  # of so many bytes in all, before they are written; raises UserError if it is too much
 
 
 def kept_folder(
@@ -34,7 +35,7 @@ def kept_folder(
 ) -> Path:
     """The folder of this identity (JSON data); `build` fills it where there is none yet. `what` is told to people.
 
-    Raises ValueError where it would exceed `config.max_gb` with all others, or cannot be written.
+    Raises UserError where it would exceed `config.max_gb` with all others, or cannot be written.
     """
     root, text = Path(config.root), json.dumps(identity, sort_keys=True)
     folder = root / f"maps-{sha256(text.encode()).hexdigest()[:KEY_LENGTH]}"
@@ -51,7 +52,7 @@ def kept_folder(
                 _fill(folder, text, build, _claim(config))
                 say(f"{what}: computed, {_size(folder) / 1e9:.2f} GB in {folder}")
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"cache.root={root}: the maps cannot be kept there ({error.strerror or error}); set cache.root elsewhere, "
             "or stage.context.maps=computed"
         ) from error
@@ -90,7 +91,7 @@ def _claim(config: CacheConfig) -> Claim:
 
     def claim(needed_bytes: int) -> None:
         if used_bytes + needed_bytes > config.max_gb * 1e9:
-            raise ValueError(
+            raise UserError(
                 f"cache.max_gb={config.max_gb:g}: the maps need {needed_bytes / 1e9:.2f} GB and {root} holds "
                 f"{used_bytes / 1e9:.2f} already; raise it, remove folders there, or set stage.context.maps=computed"
             )

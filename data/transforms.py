@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import UserError
 from configs.schema import AugmentConfig, Mirror
 from data.labels import VOID
 
@@ -82,10 +83,10 @@ class WholeTransform(TrainTransform):
     def __call__(
         self, image_HW3: NDArray[np.uint8], label_HW: NDArray[np.uint8], key: tuple[int, int, int]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Raises ValueError for an image that the crop would cut."""
+        """Raises UserError for an image that the crop would cut."""
         height, width = label_HW.shape
         if height > self._crop_px[0] or width > self._crop_px[1]:
-            raise ValueError(
+            raise UserError(
                 f"an image of {height}x{width} is larger than stage.context.crop_px={list(self._crop_px)}, and maps "
                 "are kept of whole images; set crop_px to the largest image, or stage.context.maps=computed"
             )

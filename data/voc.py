@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.dataset import DamagedFileError, FileSet, Pair, read_label
+from configs.errors import DamagedFileError, UserError
+from data.dataset import FileSet, Pair, read_label
 from data.folder import missing, read_names, require_files
 from data.labels import VOC, VOID, IdDecoder, Labels, id_table
 
@@ -23,9 +24,9 @@ SBD_CURE = (
 
 
 def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> FileSet:
-    """Raises ValueError for a missing data set, unless `download` fetches it, and for missing files."""
+    """Raises UserError for a missing data set, unless `download` fetches it, and for missing files."""
     if split not in SPLITS:
-        raise ValueError(
+        raise UserError(
             f"split {split}: VOC 2012 has {', '.join(SPLITS)}; correct data.train_split, data.val_split or split="
         )
     voc = _located(_voc_folder, root, partial(_download_voc, root) if download else None)
@@ -49,7 +50,7 @@ def _voc_pairs(voc: Path, split: str) -> list[Pair]:
 def _sbd_pairs(sbd_root: Path | None, download: bool, exclude: set[str]) -> list[Pair]:
     """All of SBD but the excluded names: VOC's own label wins, and VOC val is never trained on."""
     if sbd_root is None:
-        raise ValueError(f"data.sbd_root is not set, and split train_aug needs it: {SBD_CURE}")
+        raise UserError(f"data.sbd_root is not set, and split train_aug needs it: {SBD_CURE}")
     sbd = _located(_sbd_folder, sbd_root, partial(_download_sbd, sbd_root) if download else None)
     if sbd is None:
         raise missing(sbd_root / "benchmark_RELEASE" / "dataset" / "cls", SBD_CURE)
@@ -67,7 +68,7 @@ def _located(find: Callable[[Path], Path | None], root: Path, fetch: Callable[[]
         try:
             fetch()
         except (OSError, RuntimeError) as error:
-            raise ValueError(
+            raise UserError(
                 f"data.download=true: fetching into {root} failed ({error}); network and disk space are required; "
                 "try again, or fetch the data set by hand and set data.download=false"
             ) from error

@@ -12,17 +12,13 @@ from typing import Any
 
 import torch
 
+from configs.errors import DamagedFileError, UserError
+
 FORMAT = 1
 _END_RECORD = b"PK\x05\x06"  # a zip file without a comment ends in 22 bytes that start so
 _END_LENGTH = 22
 _LABEL = b"sha256:"
 _COMMENT_LENGTH = len(_LABEL) + 64
-
-
-class DamagedFileError(Exception):
-    """A file is not what was once written; the message names it."""
-
-    exit_code = 3
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -46,18 +42,18 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint. Raises ValueError if it is none of ours or of a newer format, DamagedFileError if damaged."""
+    """Read a checkpoint. Raises UserError if it is none of ours or of a newer format, DamagedFileError if damaged."""
     if not path.is_file():
-        raise ValueError(f"checkpoint={path}: no such file; give the path of a .pt file that a run has written")
+        raise UserError(f"checkpoint={path}: no such file; give the path of a .pt file that a run has written")
     _verify(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
         raise DamagedFileError(f"{path}: not readable as a checkpoint: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
-        raise ValueError(f"checkpoint={path}: not a checkpoint of this project")
+        raise UserError(f"checkpoint={path}: not a checkpoint of this project")
     if content["format"] > FORMAT:
-        raise ValueError(
+        raise UserError(
             f"checkpoint={path}: written in format {content['format']}, this version reads up to {FORMAT}; update"
         )
     return content

@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from configs.errors import DamagedFileError, UserError
 from engine import checkpoint
-from engine.checkpoint import DamagedFileError
 
 CONFIG_NAME, SUMMARY_NAME = "config.json", "summary.json"
 
@@ -28,15 +28,15 @@ class RunFolder:
         return self.path / f"confusions-{stage}.npy"
 
     def acquire(self) -> None:
-        """Take the folder for this process and clean up after a killed one. Raises ValueError if it is in use."""
+        """Take the folder for this process and clean up after a killed one. Raises UserError if it is in use."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"run.dir={self.path} is in use by another process; name another folder") from error
+            raise UserError(f"run.dir={self.path} is in use by another process; name another folder") from error
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"run.dir={self.path} cannot be written ({error.strerror}); set run.dir or run.root elsewhere"
             ) from error
         checkpoint.remove_leftovers(self.path)
@@ -99,9 +99,9 @@ def fresh_path(root: Path, experiment: str) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise ValueError(f"run.root={root} cannot be written ({error.strerror}); set run.root elsewhere") from error
+            raise UserError(f"run.root={root} cannot be written ({error.strerror}); set run.root elsewhere") from error
         return path
-    raise ValueError(f"run.root={root}: no free folder name for {experiment}_{stamp}; set run.dir")
+    raise UserError(f"run.root={root}: no free folder name for {experiment}_{stamp}; set run.dir")
 
 
 def newest_unfinished(root: Path, same_run: Any) -> Path | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.errors import UserError
 from engine.compare import interval, paired_difference
 from engine.folder import SUMMARY_NAME, write_json
 from engine.leaderboard_figure import leaderboard_figure
@@ -50,7 +51,7 @@ def final_score(run: Path) -> float:
 def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]], against: Sequence[int] = ()) -> list[dict[str, Any]]:
     """One schedule (default: the best) against every other on the seeds that both have: see `paired_difference`.
 
-    Raises ValueError if no row has the dilations `against`.
+    Raises UserError if no row has the dilations `against`.
     """
     chosen = _reference(rows, against)
     found = []
@@ -81,7 +82,7 @@ def _reference(rows: Sequence[Mapping[str, Any]], against: Sequence[int]) -> Map
         if row["dilations"] == list(against):
             return row
     known = " ".join(f"[{schedule_name(row['dilations'])}]" for row in rows)
-    raise ValueError(f"against=[{schedule_name(against)}]: no finished run has these dilations; there are: {known}")
+    raise UserError(f"against=[{schedule_name(against)}]: no finished run has these dilations; there are: {known}")
 
 
 def write_leaderboard(folder: Path, against: Sequence[int] = ()) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from configs.errors import FAILED, UserError
 from configs.schema import StageConfig
 from engine.contracts import DenseModel, TrainBatch, TrainBatches
 from engine.losses import CrossEntropy
@@ -25,10 +26,10 @@ RUNNING_STEPS = 20.0  # over about how many steps that loss is averaged
 Action = Callable[[], None]
 
 
-class DivergedError(Exception):
+class DivergedError(UserError):
     """The loss or its gradient left the numbers, or the loss stays far above guessing."""
 
-    exit_code = 1
+    exit_code = FAILED
 
 
 @dataclass

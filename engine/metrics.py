@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from configs.errors import UserError
 from configs.schema import VOID
 
 
@@ -25,12 +26,12 @@ class Scores:
 
 
 def scores_from_confusion(confusion_KK: Tensor) -> Scores:
-    """Mean IoU, per-class IoU, pixel accuracy and frequency-weighted IoU; raises ValueError where no pixel counts."""
+    """Mean IoU, per-class IoU, pixel accuracy and frequency-weighted IoU; raises UserError where no pixel counts."""
     counts = confusion_KK.double()
     correct, truth, predicted = counts.diag(), counts.sum(1), counts.sum(0)
     num_pixels = truth.sum()
     if num_pixels == 0:
-        raise ValueError("not one labelled pixel: the whole set is void; check the labels and their ignore ids")
+        raise UserError("not one labelled pixel: the whole set is void; check the labels and their ignore ids")
     union = truth + predicted - correct
     iou = torch.where(union > 0, correct / union, torch.nan)
     return Scores(

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from configs.errors import UserError
 from configs.schema import Config, Resume
 from engine import checkpoint
 from engine.folder import RunFolder, fresh_path, newest_unfinished
@@ -49,7 +50,7 @@ def open_run(config: Config, header: dict[str, Any]) -> tuple[RunFolder, dict[st
     folder.acquire()
     try:
         if folder.last.exists() and not wants_resume:
-            raise ValueError(
+            raise UserError(
                 f"run.dir={folder.path} already holds a run; resume=auto continues it, another run.dir starts afresh"
             )
         resumed = folder.load_newest(print)
@@ -66,19 +67,19 @@ def check_same_run(resumed: dict[str, Any], header: dict[str, Any], warn: Any) -
     """Refuse to go on where the rest of the run would be another run; warn where bits may differ."""
     changed = differences(resumed["config"], header["config"])
     if changed:
-        raise ValueError(
+        raise UserError(
             "resume=auto: the run in this folder was started with other settings:\n  "
             + "\n  ".join(changed)
             + "\nrepeat the command it was started with, or start afresh in another run.dir"
         )
     if resumed["data"]["samples"] != header["data"]["samples"]:
-        raise ValueError(
+        raise UserError(
             f"resume=auto: the lists of samples have changed since this run began ({resumed['data']['sizes']} then, "
             f"{header['data']['sizes']} now); restore the files or start afresh in another run.dir"
         )
     missing = [name for name in ("model", "optimizer", "rng", "progress") if name not in resumed]
     if missing:
-        raise ValueError(f"resume=auto: the checkpoint has no {', '.join(missing)}; it cannot be continued")
+        raise UserError(f"resume=auto: the checkpoint has no {', '.join(missing)}; it cannot be continued")
     for group, keys in (("runtime", ("threads", "precision", "device")), ("versions", ("torch",))):
         for key in keys:
             if resumed[group][key] != header[group][key]:
@@ -102,7 +103,7 @@ def initial_weights(resumed: dict[str, Any] | None, config: Config, header: dict
         return None
     content = checkpoint.load(Path(config.init.checkpoint))
     if content["classes"]["names"] != header["classes"]["names"]:
-        raise ValueError(
+        raise UserError(
             f"init.checkpoint={config.init.checkpoint} was trained on the classes {content['classes']['names']}, "
             f"the data has {header['classes']['names']}; both must be the same, in the same order"
         )
@@ -112,12 +113,12 @@ def initial_weights(resumed: dict[str, Any] | None, config: Config, header: dict
     for key in ("frontend", "padding", "context") if has_context else ("frontend", "padding"):
         # Shapes alone would not tell: every Basic schedule of one length has the same.
         if trained[key] != wanted[key]:
-            raise ValueError(
+            raise UserError(
                 f"init.checkpoint={config.init.checkpoint} was trained with model.{key}={trained[key]}, this run has "
                 f"{wanted[key]}; both must be the same"
             )
     if config.stages[0] == "frontend" and has_context:
-        raise ValueError(
+        raise UserError(
             f"init.checkpoint={config.init.checkpoint} has a context module, but stages={config.stages} begin with "
             "the front end; start from the frontend.pt of that run, or set stages=[joint]"
         )

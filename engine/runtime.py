@@ -9,6 +9,7 @@ from types import FrameType
 
 import torch
 
+from configs.errors import UserError
 from configs.schema import Device, Precision, RuntimeConfig
 
 
@@ -32,7 +33,7 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
     """Resolve every `auto` by what this machine can do, and set the number of threads."""
     has_gpu = torch.cuda.is_available()
     if config.device is Device.gpu and not has_gpu:
-        raise ValueError("runtime=gpu, but torch sees no GPU here; use runtime=auto or runtime=cpu")
+        raise UserError("runtime=gpu, but torch sees no GPU here; use runtime=auto or runtime=cpu")
     device = torch.device("cuda" if has_gpu and config.device is not Device.cpu else "cpu")
     precision = config.precision
     if precision is Precision.auto:

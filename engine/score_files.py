@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from configs.errors import UserError
 from configs.schema import ValidationConfig
 from engine.evaluate import Evaluation
 from engine.folder import write_json
@@ -26,7 +27,7 @@ def write_scores(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"output={folder} cannot be written ({error.strerror}); set output elsewhere") from error
+        raise UserError(f"output={folder} cannot be written ({error.strerror}); set output elsewhere") from error
     write_json(
         folder / "scores.json",
         {

@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from configs.errors import DamagedFileError, UserError
 from engine import checkpoint
-from engine.checkpoint import DamagedFileError
 from engine.resume import flatten
 
 KEY_LENGTH = 20  # hexadecimal digits of a file's name
@@ -51,7 +51,7 @@ class SharedFrontend:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = self.path.with_suffix(".lock").open("w")
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"cache.root={self.path.parent} cannot be written ({error.strerror}); set cache.root elsewhere, or "
                 "cache.frontend=false"
             ) from error

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from configs.errors import UserError
 from configs.schema import RunConfig, StageConfig, ValidationConfig
 from engine import checkpoint
 from engine.compare import save_confusions
@@ -104,7 +105,7 @@ class StageRunner:
         for stage in self.plan.stages:
             given = len(self.plan.settings[stage].loss.class_weights)
             if given not in (0, self.model.num_classes):
-                raise ValueError(
+                raise UserError(
                     f"stage.{stage}.loss.class_weights has {given} values, the data {self.model.num_classes} classes; "
                     "give one for each class, or [] for none"
                 )

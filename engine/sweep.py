@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
-from engine.exits import OK, STOPPED
+from configs.errors import OK, STOPPED
 from engine.folder import SUMMARY_NAME, write_json
 
 STATUS_NAME, ERRORS_NAME = "status.json", "stderr.txt"

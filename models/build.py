@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
+from configs.errors import UserError
 from configs.schema import Head, ModelConfig
 from models.caffe import CONTEXT_PREFIXES, read_caffe, to_state
 from models.context import Context
@@ -55,7 +56,7 @@ def build_context(config: ModelConfig, num_classes: int, seed: int) -> Context:
 def restore_segmenter(config: ModelConfig, num_classes: int, state: Mapping[str, Tensor]) -> Segmenter:
     """The network that a checkpoint holds, context module included if it has one.
 
-    Raises ValueError with the first names and shapes that differ; nothing is loaded in part.
+    Raises UserError with the first names and shapes that differ; nothing is loaded in part.
     """
     segmenter, _ = build_segmenter(replace(config, pretrained=None), num_classes, (), seed=0)
     if any(name.startswith("context.") for name in state):
@@ -66,7 +67,7 @@ def restore_segmenter(config: ModelConfig, num_classes: int, state: Mapping[str,
     if differing:
         lines = [f"  {name}: {given.get(name, 'absent')} in the file, {expected.get(name, 'absent')} in the network"
                  for name in differing[:5]]  # fmt: skip
-        raise ValueError(
+        raise UserError(
             f"the checkpoint holds another network than model.* describes: {len(differing)} tensors differ, first\n"
             + "\n".join(lines)
         )
@@ -77,7 +78,7 @@ def restore_segmenter(config: ModelConfig, num_classes: int, state: Mapping[str,
 def read_released(path: Path, config: ModelConfig, num_classes: int) -> tuple[Segmenter, Report]:
     """The network that a .caffemodel holds, and what became of every tensor; without context layers, a front end alone.
 
-    Raises ValueError where the file is damaged, holds another network, or lacks a layer.
+    Raises UserError where the file is damaged, holds another network, or lacks a layer.
     """
     segmenter, _ = build_segmenter(replace(config, pretrained=None), num_classes, (), seed=0)
     blobs = read_caffe(path)
@@ -85,11 +86,11 @@ def read_released(path: Path, config: ModelConfig, num_classes: int) -> tuple[Se
         segmenter.insert_context(build_context(config, num_classes, seed=0))
     try:
         taken = to_state(blobs, {name: parameter.shape for name, parameter in segmenter.named_parameters()})
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     missing = [name for name, state in taken.states.items() if state == "missing"]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{path}: it lacks {', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}: a whole network is "
             "required; weights that only start a training belong to model.pretrained"
         )
@@ -106,7 +107,7 @@ def _check_transposed(path: Path, blobs: Mapping[str, Sequence[Tensor]], stride:
     kernel = torch.outer(taps, taps)
     for tensor in blobs.get("ctx_upsample", [])[:1]:
         if tensor.shape[-2:] != kernel.shape or not torch.allclose(tensor, kernel, atol=1e-3):
-            raise ValueError(
+            raise UserError(
                 f"{path}: ctx_upsample {tuple(tensor.shape)} is not the bilinear kernel of {2 * stride}x{2 * stride}, "
                 "and model.head=transposed is that kernel"
             )

@@ -23,6 +23,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from torch import Tensor
 
+from configs.errors import UserError
+
 MAX_FIELDS = 100_000  # of a whole file, three messages deep; the released networks have fewer than a thousand
 MAX_AXES = 32  # Caffe's own bound
 MAX_NAME_BYTES = 1000
@@ -66,13 +68,13 @@ MESSAGES = _message_types()
 def read_caffe(path: str | Path) -> dict[str, list[Tensor]]:
     """The blobs, float32 and in their order, of every layer that has some; old files have 4-D shapes only.
 
-    Raises ValueError for anything that is not such a file, before it takes much time or memory.
+    Raises UserError for anything that is not such a file, before it takes much time or memory.
     """
     try:
         with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as wire:
             return _layers(wire)
     except (ValueError, OSError, DecodeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not readable as Caffe's weights: {error}; required is a whole binary .caffemodel, "
             "as Caffe's snapshots are; fetch it again, or give another file"
         ) from error
@@ -178,7 +180,7 @@ class Taken(NamedTuple):
 def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Sequence[int]]) -> Taken:
     """The blobs for a network whose `named_parameters()` have these shapes.
 
-    Layers may be missing from the file. Raises ValueError, with names and both shapes, where a tensor does not fit, or
+    Layers may be missing from the file. Raises UserError, with names and both shapes, where a tensor does not fit, or
     a convolution of VGG or of the context module is one more than the network has; and where nothing fits.
     """
     places = {name.removeprefix("frontend.").removeprefix("context."): name for name in expected}
@@ -191,7 +193,7 @@ def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Seque
         shaped = fitted(tensor, expected[name]) if name is not None else None
         if name is not None and shaped is not None:
             if name in taken.tensors:
-                raise ValueError(f"Caffe's file holds {name} twice: as ct_ and as ctx_; one of them is required")
+                raise UserError(f"Caffe's file holds {name} twice: as ct_ and as ctx_; one of them is required")
             taken.tensors[name] = shaped
             taken.states[name] = "loaded" if shaped.shape == tensor.shape else "reshaped"
         elif name is not None or _is_required(file_name, num_context, places):
@@ -201,17 +203,17 @@ def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Seque
             taken.unused.append(file_name)
     if misfits or not taken.tensors:
         differing = [f"{len(misfits)} tensors differ, first", *misfits[:5]] if misfits else ["no name agrees"]
-        raise ValueError("Caffe's file holds another network than model.* describes: " + "\n".join(differing))
+        raise UserError("Caffe's file holds another network than model.* describes: " + "\n".join(differing))
     for name, tensor in taken.tensors.items():
         if not tensor.isfinite().all():
-            raise ValueError(f"Caffe's file holds NaN or Inf in {name}; give sound weights")
+            raise UserError(f"Caffe's file holds NaN or Inf in {name}; give sound weights")
     return taken
 
 
 def by_our_names(blobs: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
     """`conv1_1.weight`, `conv1_1.bias`, ...: as they are, but conv1_1 for RGB and not BGR, `fc-final` as `final`."""
     if {"final", "fc-final"} <= blobs.keys():
-        raise ValueError("Caffe's file holds final and fc-final; one layer of the classes is required")
+        raise UserError("Caffe's file holds final and fc-final; one layer of the classes is required")
     tensors: dict[str, Tensor] = {}
     for file_layer, own in blobs.items():
         layer = "final" if file_layer == "fc-final" else file_layer

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from configs.errors import UserError
 from models.caffe import by_our_names, fitted, read_caffe
 
 Rgb = tuple[float, float, float]
@@ -55,13 +56,13 @@ class Report:
 
 
 def read_pretrained(source: str) -> Pretrained:
-    """The weights that `model.pretrained` names. Raises ValueError where there are none, or something else."""
+    """The weights that `model.pretrained` names. Raises UserError where there are none, or something else."""
     if source in TORCHVISION_SOURCES:
         weights = _torchvision_weights()[source]
         return _from_torchvision(weights, _download(weights), source)
     path = Path(source).expanduser()
     if path.suffix not in (".pth", ".pt", ".safetensors", ".caffemodel") or not path.is_file():
-        raise ValueError(f"model.pretrained={source}: there is no such file; give one of {OPTIONS}")
+        raise UserError(f"model.pretrained={source}: there is no such file; give one of {OPTIONS}")
     if path.suffix == ".caffemodel":
         return Pretrained(_from_caffe(path), CAFFE_MEAN_RGB, CAFFE_SCALE_RGB, source)
     content, metadata = _read_file(path)
@@ -70,7 +71,7 @@ def read_pretrained(source: str) -> Pretrained:
             if path.name == Path(weights.url).name:  # torchvision's own file, fetched by hand
                 return _from_torchvision(weights, content, source)
     if metadata.get("order", "RGB").upper() != "RGB":
-        raise ValueError(f"model.pretrained={source}: made for {metadata['order']} images; give weights made for RGB")
+        raise UserError(f"model.pretrained={source}: made for {metadata['order']} images; give weights made for RGB")
     mean_rgb = _three_numbers(metadata.get("mean", "")) or CAFFE_MEAN_RGB
     scale_rgb = _three_numbers(metadata.get("scale", "")) or CAFFE_SCALE_RGB
     return Pretrained(_by_our_names(content), mean_rgb, scale_rgb, source)
@@ -80,14 +81,14 @@ def load_into(frontend: nn.Module, pretrained: Pretrained) -> Report:
     """Copy every tensor that fits; a linear layer becomes the convolution with the same numbers.
 
     fc6, fc7 and the classes' layer stay fresh where the file's do not fit (a lighter head, other classes). Raises
-    ValueError, before anything is copied, where one of VGG's convolutions does not fit, or nothing does.
+    UserError, before anything is copied, where one of VGG's convolutions does not fit, or nothing does.
     """
     own, given, source = frontend.state_dict(), pretrained.tensors, f"model.pretrained={pretrained.source}"
     shaped = {name: fitted(given[name], own[name].shape) for name in own if name in given}
     misfits = [name for name, tensor in shaped.items() if tensor is None]
     for name in misfits:
         if name.startswith("conv"):
-            raise ValueError(
+            raise UserError(
                 f"{source}: {name} has shape {tuple(given[name].shape)}, the front end's has {tuple(own[name].shape)}; "
                 "pretrained convolutions fit only the widths they were trained with; set model.frontend.width=1 with "
                 "VGG-16's channels, or model.pretrained=null for fresh weights"
@@ -95,14 +96,14 @@ def load_into(frontend: nn.Module, pretrained: Pretrained) -> Report:
     fresh_layers = {_layer(name) for name in misfits}  # whole layers: a bias without its weight means nothing
     chosen = {name: x for name, x in shaped.items() if x is not None and _layer(name) not in fresh_layers}
     if not chosen:
-        raise ValueError(
+        raise UserError(
             f"{source}: none of its tensors ({_abridged(given, given)}) fits one of the front end's "
             f"({_abridged(own, own)}); required are torchvision's names of "
             f"VGG-16's layers, or these; give one of {OPTIONS}"
         )
     for name, tensor in chosen.items():
         if not tensor.isfinite().all():
-            raise ValueError(f"{source}: {name} holds NaN or Inf; give sound weights")
+            raise UserError(f"{source}: {name} holds NaN or Inf; give sound weights")
     states = dict.fromkeys(own, "fresh")
     with torch.no_grad():
         for name, tensor in chosen.items():
@@ -134,7 +135,7 @@ def _download(weights: Any) -> Mapping[str, Tensor]:
             progress=sys.stderr.isatty(), check_hash=True, weights_only=True
         )
     except Exception as error:  # the network or a broken cache may raise anything
-        raise ValueError(
+        raise UserError(
             f"model.pretrained={weights.name}: no weights from {weights.url} ({error}); required is a network "
             f"connection, or that file fetched by hand and named by model.pretrained=PATH"
         ) from error
@@ -149,14 +150,14 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
         damaged = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None  # torch.load checks no sums
         if damaged is not None:
-            raise ValueError(f"{damaged} is damaged")
+            raise UserError(f"{damaged} is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-            raise ValueError("it holds other things than tensors; a run's checkpoint belongs to init.checkpoint")
+            raise UserError("it holds other things than tensors; a run's checkpoint belongs to init.checkpoint")
         return {str(name): tensor for name, tensor in content.items()}, {}
     except Exception as error:  # a broken file may raise anything
         reason = "it holds code or foreign objects" if isinstance(error, pickle.UnpicklingError) else str(error)
-        raise ValueError(
+        raise UserError(
             f"model.pretrained={path}: not readable as weights: {reason or type(error).__name__}; required is a "
             f"file of named tensors alone; fetch it again, or give one of {OPTIONS}"
         ) from error
@@ -165,12 +166,12 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _from_caffe(path: Path) -> dict[str, Tensor]:
     try:
         tensors = by_our_names(read_caffe(path))
-    except ValueError as error:
-        raise ValueError(f"model.pretrained={error}") from error
+    except UserError as error:
+        raise UserError(f"model.pretrained={error}") from error
     ours = {f"conv{block}_{number}" for block, depth in enumerate(VGG16_DEPTHS, 1) for number in range(1, depth + 1)}
     theirs = {_layer(name) for name in tensors if name.startswith("conv")}
     if not theirs or theirs - ours:
-        raise ValueError(
+        raise UserError(
             f"model.pretrained={path}: the weights of another network, with {_abridged(tensors, tensors)}; required "
             f"are VGG-16's, whose convolutions are called conv1_1 ... conv5_3; give one of {OPTIONS}"
         )

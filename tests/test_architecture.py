@@ -27,10 +27,13 @@ def test_islands_import_neither_each_other_nor_an_entry_point() -> None:
             assert not roots & ({*ISLANDS, *ENTRY_POINTS} - {island}), path
 
 
-def test_islands_know_of_the_config_only_its_schema() -> None:
+def test_islands_know_of_the_config_only_its_schema_and_errors() -> None:
     for island in ISLANDS:
         for path in (ROOT / island).rglob("*.py"):
-            assert {name for name in imported(path) if name.startswith("configs")} <= {"configs.schema"}, path
+            assert {name for name in imported(path) if name.startswith("configs")} <= {
+                "configs.schema",
+                "configs.errors",
+            }, path
 
 
 def test_configs_import_nothing_of_ours_and_no_torch() -> None:

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.dataset import DamagedFileError, FileSet, Pair, read_image, read_label
+from configs.errors import DamagedFileError
+from data.dataset import FileSet, Pair, read_image, read_label
 from data.labels import ClassSet, ColorDecoder, IdDecoder, distinct_palette, id_table
 
 IDS = np.array([[0, 1, 2], [3, 1, 255]], dtype=np.uint8)

@@ -16,6 +16,7 @@ import torch
 import torch.utils.data._utils
 from numpy.typing import NDArray
 
+from configs.errors import UserError
 from configs.schema import AugmentConfig, Mirror
 from data import loaders
 from data.labels import CAMVID
@@ -51,8 +52,8 @@ class Numbered:
         return "noise"
 
 
-class DamagedError(ValueError):
-    """A kind of ValueError: entry points choose their exit code by it."""
+class DamagedError(UserError):
+    """A kind of UserError: entry points choose their exit code by it."""
 
 
 class Failing(Numbered):

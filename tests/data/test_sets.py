@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
+from configs.errors import DamagedFileError
 from configs.schema import DataConfig, DataName, FolderConfig, ShapesConfig
 from data.build import digest, leaks, open_images
 from data.camvid import COLORS
-from data.dataset import DamagedFileError
 from data.labels import CAMVID, CITYSCAPES_LABEL_IDS, VOID
 
 Make = Callable[[Path], DataConfig]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from configs.errors import DamagedFileError
 from engine import checkpoint
-from engine.checkpoint import DamagedFileError
 from engine.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from configs.errors import UserError
 from configs.schema import VOID, RuntimeConfig
 from engine import checkpoint
 from engine.contracts import Picture
@@ -51,10 +52,14 @@ def test_users_errors_are_one_message_and_faults_show_a_traceback(capsys: pytest
         return 0
 
     def our_message() -> int:
-        raise ValueError("data.root=/x: no such folder")
+        raise UserError("data.root=/x: no such folder")
 
     def damaged() -> int:
         checkpoint.load(Path(__file__))
+        return 0
+
+    def fault_in_our_lines() -> int:
+        np.zeros(2) + np.zeros(3)  # a ValueError, raised in a frame of this project
         return 0
 
     assert guarded(lambda: 0) == 0
@@ -62,8 +67,9 @@ def test_users_errors_are_one_message_and_faults_show_a_traceback(capsys: pytest
     assert capsys.readouterr().err.endswith(": data.root=/x: no such folder\n")
     assert guarded(damaged) == 3
     assert "Traceback" not in capsys.readouterr().err
-    assert guarded(library_fault) == 1
-    assert "Traceback" in capsys.readouterr().err
+    for fault in (library_fault, fault_in_our_lines):
+        assert guarded(fault) == 1
+        assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_loss_far_above_guessing_and_one_that_is_no_number_stop_the_run() -> None:

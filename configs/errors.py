@@ -1,0 +1,20 @@
+"""How a command ends: its exit codes, and the errors that are meant for the user. Imports nothing of ours."""
+
+OK, FAILED, WRONG_INPUT, DAMAGED_FILE, STOPPED = 0, 1, 2, 3, 75
+INTERRUPTED = 130  # as shells count SIGINT
+
+
+class UserError(ValueError):
+    """What the user can mend: the command ends with this one message, without traceback, and with `exit_code`.
+
+    The message says what came, what is required, what to change and what the options are. Any other exception is a
+    fault of this program and shows its traceback.
+    """
+
+    exit_code = WRONG_INPUT
+
+
+class DamagedFileError(UserError):
+    """A file is not there, cannot be decoded, or is not what was once written; the message names it."""
+
+    exit_code = DAMAGED_FILE
