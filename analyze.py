@@ -24,7 +24,10 @@ def main(config: AnalyzeConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.exits import guarded
 
-    return guarded(lambda: analyze(config) if config.runs is None else compare(config.runs, config.against))
+    return guarded(
+        lambda: analyze(config) if config.runs is None else compare(config.runs, config.against),
+        "compare fewer runs, or give a smaller schedule",
+    )
 
 
 def analyze(config: AnalyzeConfig) -> int:

@@ -18,7 +18,7 @@ def main(told: EvalConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.exits import guarded
 
-    return guarded(lambda: score(told))
+    return guarded(lambda: score(told), "set batch=1, or answer in pieces: protocol=tiles 'tile_px=[256,256]'")
 
 
 def score(told: EvalConfig) -> int:
@@ -31,12 +31,13 @@ def score(told: EvalConfig) -> int:
     from engine.runtime import choose_runtime
     from engine.score_files import write_scores
     from engine.table import score_table
-    from restore import restore
+    from restore import check_classes, restore
 
     trained = restore(told)
     config, classes = trained.config, trained.classes
     runtime = choose_runtime(config.runtime)
     images = open_images(config.data, told.split)
+    check_classes(trained, images)
     print(f"{trained.about}\non {runtime.describe()}\n{images.describe()}\n", flush=True)
 
     evaluation = evaluate(

@@ -1,25 +1,44 @@
 """What a stage is trained and scored on: images as they are read, or the frozen front end's maps from disk."""
 
-from collections.abc import Callable, Iterator
+import ast
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from configs.plain import to_plain
-from configs.schema import Config, MapSource, Mirror, StageConfig
+from configs.schema import Config, LossGrid, MapSource, Mirror, StageConfig
+from data.build import image_sizes, meaning
 from data.dataset import ImageSet
 from data.features import Computed, MapStore, WindowMaps, file_identity, open_store, open_windows
 from data.loaders import train_batches, validation_batches, whole_batches
-from data.transforms import TrainTransform, WholeTransform
+from data.store import claim_of
+from data.transforms import TrainTransform, WholeTransform, refuse_cut
 from engine.contracts import TrainBatches
+from engine.files import locked
 from engine.inference import probabilities
 from engine.losses import CrossEntropy
 from engine.runtime import Runtime
+from models import geometry
 from models.segmenter import Segmenter
+
+# Whose bits decide those of the kept maps, and those of a trained front end.
+MAPS_CODE = ("data", "models", "engine/grid.py", "engine/inference.py", "engine/losses.py")
+TRAINING_CODE = (*MAPS_CODE, "engine/evaluate.py", "engine/loop.py", "engine/metrics.py", "engine/optim.py",
+                 "engine/schedule.py", "engine/stages.py")  # fmt: skip
+LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentations")
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -54,10 +73,47 @@ class Feed:
             return None
         settings = {"validation": to_plain(self.config.validation), "images": self._identity_of(self.scored)}
         identity = {**self._frontend_identity(), **settings}
-        return open_windows(self.config.cache, identity, self._windows, self.say)
+        return open_windows(self.config.cache, identity, self._windows, self.say, self._locked)
+
+    def check_kept_maps(self, stage: StageConfig) -> None:
+        """Refuse now what would be refused once the front end has trained.
+
+        Raises UserError for images that the crop would cut, and for more maps than the cache may take.
+        """
+        if stage.maps is not MapSource.cached:
+            return
+        for size_px in set(image_sizes(self.images)):
+            refuse_cut(size_px, stage.crop_px)
+        versions = 2 if self._mirrors_pixels(stage) else 1
+        cells = math.prod(self._map_size([side + 2 * self.model.margin_px for side in stage.crop_px]))
+        targets = math.prod(stage.crop_px) if stage.loss.grid is LossGrid.pixels else cells
+        of_image = versions * (self.model.num_classes * cells * FLOAT_BYTES + targets)
+        for_scoring = sum(count * self._window_bytes(size_px) for size_px, count in self._scored_sizes().items())
+        claim_of(self.config.cache)(len(self.images) * of_image + for_scoring)
+
+    def _scored_sizes(self) -> Counter[tuple[int, int]]:
+        return Counter(image_sizes(self.scored))
+
+    def _window_bytes(self, size_px: tuple[int, int]) -> int:
+        """Of the maps of all windows that scoring an image of this size asks for; nothing is computed."""
+        total = 0
+
+        def counted(window_B3HW: Tensor) -> Tensor:
+            nonlocal total
+            shape = (1, self.model.num_classes, *self._map_size(window_B3HW.shape[-2:]))
+            total += math.prod(shape) * FLOAT_BYTES
+            return torch.empty(shape)
+
+        with FakeTensorMode():
+            image = torch.empty((1, 3, *size_px), dtype=torch.uint8)
+            probabilities(self.model, self.config.validation, image, counted)
+        return total
+
+    def _map_size(self, window_px: Sequence[int]) -> list[int]:
+        return [geometry.out_size(self.model.frontend.layers, side) for side in window_px]
 
     def _store(self, stage: StageConfig) -> MapStore:
-        mirrors = self.config.data.augment.mirror and stage.mirror is Mirror.pixels
+        mirrors = self._mirrors_pixels(stage)
         identity: dict[str, Any] = {
             **self._frontend_identity(),
             "images": self._identity_of(self.images),
@@ -66,19 +122,30 @@ class Feed:
             "targets": [stage.loss.grid.name, self.model.stride, self.model.node_offset_px],
         }
         return open_store(
-            self.config.cache, identity, lambda: self._computed(stage, mirrors), len(self.images), self.say
+            self.config.cache,
+            identity,
+            lambda: self._computed(stage, mirrors),
+            len(self.images),
+            self.say,
+            self._locked,
         )
+
+    def _mirrors_pixels(self, stage: StageConfig) -> bool:
+        return self.config.data.augment.mirror and stage.mirror is Mirror.pixels
+
+    def _locked(self, path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
+        return locked(path, on_wait, self.check)
 
     def _frontend_identity(self) -> dict[str, Any]:
         runtime = self.runtime
         return {
             "frontend": self.model.frontend_digest(),
-            "padding": self.config.model.padding.name,
-            "runtime": [runtime.device.type, runtime.precision.name, runtime.threads, torch.__version__],
+            "runtime": [runtime.device.type, runtime.precision.name, runtime.threads],
+            "made_by": made_by(MAPS_CODE),
         }
 
     def _identity_of(self, images: ImageSet) -> str:
-        return file_identity(images, self.config.data.shapes)
+        return file_identity(images, meaning(self.config.data))
 
     def _windows(self) -> Iterator[NDArray[np.float32]]:
         """Maps of every window that scoring asks for, in its order."""
@@ -112,6 +179,20 @@ class Feed:
                 maps = [self.model.frontend_maps(one.to(self.runtime.device)).float().cpu() for one in images]
                 targets = [loss.targets(one).to(torch.uint8) for one in labels]
                 yield from map(Computed, torch.stack(maps, 1).numpy(), torch.stack(targets, 1).numpy())
+
+
+def made_by(code: Sequence[str]) -> dict[str, str]:
+    """The versions of the libraries, and a SHA-256 of our own code, that results on disk depend on.
+
+    `code` names files and folders of the project. What is hashed is their syntax tree, so that a comment or a line
+    break makes nothing stale.
+    """
+    root, digest = Path(__file__).resolve().parent, sha256()
+    for place in code:
+        path = root / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(root).as_posix()} {ast.dump(ast.parse(file.read_text()))}\n".encode())
+    return {"code": digest.hexdigest(), **{name: version(name) for name in LIBRARIES}}
 
 
 def _pair(crop_px: list[int]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ def main(told: PredictConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.exits import guarded
 
-    return guarded(lambda: label(told))
+    return guarded(lambda: label(told), "answer in pieces: protocol=tiles 'tile_px=[256,256]'")
 
 
 def label(told: PredictConfig) -> int:

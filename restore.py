@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.compose import from_plain
+from configs.errors import UserError
 from configs.evaluation import evaluation_config, released_config
 from configs.schema import Config, EvalConfig, PredictConfig
+from data.dataset import ImageSet
 from data.labels import ClassSet, released_classes
 from engine import checkpoint
 from models.build import read_released, restore_segmenter
@@ -32,6 +34,20 @@ def restore(told: EvalConfig | PredictConfig) -> Trained:
     trained = _from_caffe(path, told) if path.suffix == CAFFE_SUFFIX else _from_checkpoint(path, told)
     tiling = tiling_line(trained.config.model, trained.config.validation, has_context=trained.model.context is not None)
     return Trained(**{**vars(trained), "about": "\n".join(filter(None, (trained.about, tiling)))})
+
+
+def check_classes(trained: Trained, images: ImageSet) -> None:
+    """Raises UserError unless the labels of a set mean what the network answers with."""
+    known, given = trained.classes.names, images.classes.names
+    if known == given:
+        return
+    first = next((k for k, (one, other) in enumerate(zip(known, given, strict=False)) if one != other), None)
+    where = f"class {first} is {known[first]} there and {given[first]} here" if first is not None else "one has more"
+    raise UserError(
+        f"the network answers with {len(known)} classes ({', '.join(known)}), the labels of {images.describe()} have "
+        f"{len(given)} ({', '.join(given)}): {where}; the same classes in the same order are required; score on the "
+        "data that the network was trained for, or map the labels with data=folder's label_ids and class_names"
+    )
 
 
 def _from_checkpoint(path: Path, told: EvalConfig | PredictConfig) -> Trained:

@@ -7,12 +7,14 @@ python train.py 'model.context.dilations=[1,1,2,4,1]'      another dilation sche
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.compose import entry_point, to_plain
 from configs.jobs import Done
+from configs.notices import notices
 from configs.protocol import deviations
 from configs.schema import Config
 
@@ -21,14 +23,17 @@ JOB_MODULES = ("configs.protocol", "feed", "engine.stages", "engine.summary", "m
 
 if TYPE_CHECKING:
     from data.dataset import ImageSet
+    from engine.runtime import Runtime
     from engine.shared import SharedFrontend
+    from engine.stages import Plan
+    from feed import Feed
 
 
 def main(config: Config) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.exits import guarded
 
-    return guarded(lambda: train(config))
+    return guarded(lambda: train(config), "lower stage.*.crop_px or stage.*.batch, or raise stage.*.accumulation")
 
 
 def job(words: Sequence[str], folder: Path) -> Done:
@@ -45,70 +50,104 @@ def job(words: Sequence[str], folder: Path) -> Done:
 def train(config: Config) -> int:
     """Build, run, report; returns the exit code."""
     from configs.errors import OK, STOPPED
-    from data.build import digest, open_images
-    from data.loaders import validation_batches
+    from data.build import open_images
     from engine import resume
     from engine.report import Reporter, relative
     from engine.runtime import Stopped, StopRequest, choose_runtime
-    from engine.stages import Plan, StageRunner
-    from engine.summary import header, hparams, last_page, resume_command, write_summary
+    from engine.stages import StageRunner
+    from engine.summary import hparams, last_page, resume_command, write_summary
     from feed import Feed
-    from models.build import build_context, build_initial
+    from models.build import build_initial
+
+    with StopRequest() as stop:
+        runtime = choose_runtime(config.runtime)
+        learned = open_images(config.data, config.data.train_split)
+        scored = open_images(config.data, config.data.val_split)
+        classes = learned.classes
+        head = run_header(config, learned, scored, runtime)
+        folder, resumed = resume.open_run(config, head, print)
+        progress = resume.progress_of(resumed, config.stages)
+        report = Reporter(folder, classes.names, classes.palette, progress.global_step + 1)
+        try:
+            report.say(f"{config.experiment} in {relative(folder.path)} on {runtime.describe()}, seed {config.seed}")
+            for line in introduction(config, learned, scored):
+                report.say(line)
+            initial = resume.initial_weights(resumed, config, head)
+            model, weights = build_initial(
+                config.model, classes.num_classes, config.data.mean_rgb, config.seed, initial
+            )
+            model.to(runtime.device)
+            if weights is not None:
+                report.say(str(weights))
+            report.config(json.dumps(head["config"], indent=2).splitlines())
+            feed = Feed(config, learned, scored, model, runtime, report.say, stop.check)
+            plan = plan_of(config, head, feed, resumed)
+            StageRunner(plan, model, progress, folder, runtime, report, stop).run(resumed)
+            if "schedule" in head:
+                report.hparams(*hparams(progress, head, runtime))
+            write_summary(folder, progress, head, runtime)
+            report.say(last_page(folder, progress, classes.names))
+            return OK
+        except Stopped as stopped:
+            report.say(
+                f"stopped by {stopped} at {progress.stage} step {progress.step}; resume with\n{resume_command(folder)}"
+            )
+            return STOPPED
+        except Exception:
+            if folder.has_checkpoint:
+                report.say(f"what was learned up to the last save is safe; go on with\n{resume_command(folder)}")
+            raise
+        finally:
+            report.close()
+            folder.close(is_used=progress.global_step > 0)
+
+
+def run_header(config: Config, learned: "ImageSet", scored: "ImageSet", runtime: "Runtime") -> dict[str, Any]:
+    """What every checkpoint of the run says of itself: plain data."""
+    from data.build import content_digest, digest
+    from engine.summary import header
     from models.describe import network_geometry, schedule_figures
 
-    runtime = choose_runtime(config.runtime)
-    learned = open_images(config.data, config.data.train_split)
-    scored = open_images(config.data, config.data.val_split)
-    classes, workers = learned.classes, config.runtime.workers
-    head = header(to_plain(config), classes.names, classes.palette, runtime)
-    head["data"] = {"samples": [digest(learned), digest(scored)], "sizes": [len(learned), len(scored)]}
+    head = header(to_plain(config), learned.classes.names, learned.classes.palette, runtime)
+    sets = (learned, scored)
+    head["data"] = {
+        "samples": [digest(images) for images in sets],
+        "sizes": [len(images) for images in sets],
+        "files": [content_digest(images) for images in sets],
+    }
     head["geometry"] = network_geometry(config.model)
     crop_px = context_crop_px(config)
     if crop_px:
-        head["schedule"] = schedule_figures(config.model, classes.num_classes, crop_px)
+        head["schedule"] = schedule_figures(config.model, learned.classes.num_classes, crop_px)
+    return head
 
-    folder, resumed = resume.open_run(config, head)
-    progress = resume.progress_of(resumed, config.stages)
-    report = Reporter(folder, classes.names, classes.palette, progress.global_step + 1)
-    report.say(f"{config.experiment} in {relative(folder.path)} on {runtime.describe()}, seed {config.seed}")
-    for line in introduction(config, learned, scored):
-        report.say(line)
-    initial = resume.initial_weights(resumed, config, head)
-    model, weights = build_initial(config.model, classes.num_classes, config.data.mean_rgb, config.seed, initial)
-    model.to(runtime.device)
-    if weights is not None:
-        report.say(str(weights))
-    report.config(json.dumps(head["config"], indent=2).splitlines())
 
-    stop = StopRequest()
-    feed = Feed(config, learned, scored, model, runtime, report.say, stop.check)
-    plan = Plan(
+def plan_of(config: Config, head: dict[str, Any], feed: "Feed", resumed: dict[str, Any] | None) -> "Plan":
+    """The stages and what each is made from; refuses what cannot come to its end before anything is trained."""
+    from data.loaders import validation_batches
+    from engine.stages import Plan
+    from models.build import build_context
+
+    scored, num_classes = feed.scored, feed.images.classes.num_classes
+    shared = shared_frontend(config, head, feed, resumed) if config.cache.frontend else None
+    trains_frontend = config.stages[0] == "frontend" and not (shared is not None and shared.path.exists())
+    if trains_frontend and "context" in config.stages:
+        feed.check_kept_maps(config.stage.context)
+    return Plan(
         stages=config.stages,
         settings={stage: getattr(config.stage, stage) for stage in config.stages},
         validation=config.validation,
         run=config.run,
         seed=config.seed,
-        make_context=lambda seed: build_context(config.model, classes.num_classes, seed),
+        make_context=lambda seed: build_context(config.model, num_classes, seed),
         train_batches=feed.batches,
-        shared_frontend=shared_frontend(config, head, learned, scored, report.say) if config.cache.frontend else None,
-        validation_batches=lambda: validation_batches(scored, batch=config.validation.batch, workers=workers),
+        shared_frontend=shared,
+        validation_batches=lambda: validation_batches(
+            scored, batch=config.validation.batch, workers=config.runtime.workers
+        ),
         kept_maps=feed.kept_maps,
         header=head,
     )
-    try:
-        with stop:
-            StageRunner(plan, model, progress, folder, runtime, report, stop).run(resumed)
-        if crop_px:
-            report.hparams(*hparams(progress, head))
-    except Stopped:
-        report.say(f"stopped at {progress.stage} step {progress.step}; resume with\n{resume_command(folder)}")
-        return STOPPED
-    finally:
-        report.close()
-        folder.release()
-    write_summary(folder, progress, head)
-    report.say(last_page(folder, progress, classes.names))
-    return OK
 
 
 def context_crop_px(config: Config) -> list[int]:
@@ -127,21 +166,31 @@ def introduction(config: Config, learned: "ImageSet", scored: "ImageSet") -> Ite
     if crop_px:
         yield from schedule_verdict(config.model, crop_px)
     yield from (f"protocol: {line}" for line in deviations(config))
+    yield from notices(config)
     shared = leaks(learned, scored)
     if shared:
         yield f"warning: {len(shared)} images are in both splits, so the score flatters; first: {shared[0]}"
 
 
 def shared_frontend(
-    config: Config, head: dict[str, Any], learned: "ImageSet", scored: "ImageSet", say: Callable[[str], None]
+    config: Config, head: dict[str, Any], feed: "Feed", resumed: dict[str, Any] | None
 ) -> "SharedFrontend":
-    """Where this run's front end lies, or will lie, for other runs."""
+    """Where this run's front end lies, or will lie, for other runs; the header gets its key.
+
+    A run that was begun under another key, or none, has trained with other settings than this key says: it leaves
+    nothing there, nor does any later sitting of it.
+    """
+    from data.build import meaning
     from data.features import file_identity, stamp
     from engine.shared import SharedFrontend
+    from feed import TRAINING_CODE, made_by
 
-    files = [file_identity(images, config.data.shapes) for images in (learned, scored)]
+    files = [file_identity(images, meaning(config.data)) for images in (feed.images, feed.scored)]
     files += [stamp(Path(file)) for file in (config.model.pretrained, config.init.checkpoint) if file]
-    return SharedFrontend.of(Path(config.cache.root), head, files, say)
+    shared = SharedFrontend.of(Path(config.cache.root), head, files, made_by(TRAINING_CODE), feed.say, feed.check)
+    is_its_own = resumed is None or resumed.get("frontend_key") == shared.key
+    head["frontend_key"] = shared.key if is_its_own else None
+    return replace(shared, may_publish=is_its_own)
 
 
 if __name__ == "__main__":

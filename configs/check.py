@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.bounds import out_of_bounds
-from configs.keys import did_you_mean
+from configs.keys import did_you_mean, known_keys, unknown_key
 from configs.plain import from_plain, shown
 from configs.schema import (
     AnalyzeConfig,
@@ -22,13 +22,14 @@ from configs.schema import (
     Padding,
     PredictConfig,
     Protocol,
+    Resume,
     StageConfig,
     ValidationConfig,
 )
 
 STAGES = ("frontend", "context", "joint")
 PRETRAINED = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
-WEIGHTS = (".pth", ".safetensors", ".caffemodel")
+WEIGHTS = (".pth", ".pt", ".safetensors", ".caffemodel")
 POOLED_BLOCKS = 3
 TRANSPOSED_OFFSET_PX = 3.5  # (kernel - 1) / 2 - padding = 15 / 2 - 4
 NETWORKS = sorted(file.stem for file in (Path(__file__).parent / "model").glob("*.yaml"))
@@ -48,7 +49,7 @@ def problems(config: Any) -> list[str]:
         found += _frontend(config.model.frontend) + _context(config.model.context)
         found += _data(config.data) + _weights(config.model.pretrained)
         found += _existing_file("init.checkpoint", config.init.checkpoint)
-        found += _head(config.model)
+        found += _head(config.model) + _resume_changes(config)
         if config.validation.protocol is Protocol.authors:
             found += authors_problems(config.model, config.validation)
     if isinstance(config, EvalConfig):
@@ -84,6 +85,20 @@ def authors_problems(model: ModelConfig, validation: ValidationConfig) -> list[s
             f"scales={shown(validation.scales)}; set flip=false and scales=[1], or use whole or tiles"
         )
     return found
+
+
+def _resume_changes(config: Config) -> list[str]:
+    given, known = config.resume_changes, known_keys(Config)
+    key = f"resume_changes={shown(given)}"
+    if given and config.resume is Resume.never:
+        return [f"{key}: it names what may differ when a run goes on; add resume=auto, or leave it out"]
+    found = [f"{key}: {unknown_key(name, known)}" for name in given if name not in known]
+    return found + [
+        f"{key}: {name} cannot change while a run goes on; single keys of stage and data.augment can, for example "
+        "stage.joint.lr"
+        for name in given
+        if name in known and (not name.startswith(("stage.", "data.augment.")) or known[name].section)
+    ]
 
 
 def _head(model: ModelConfig) -> list[str]:
@@ -137,10 +152,6 @@ def _stage(key: str, stage: StageConfig, data: DataConfig) -> list[str]:
         found.append(
             f"{key}.accumulation={stage.accumulation}: a divisor of {key}.batch={stage.batch} is required; "
             f"one of {', '.join(divisors)}"
-        )
-    if stage.schedule.warmup_steps > stage.steps:
-        found.append(
-            f"{key}.schedule.warmup_steps={stage.schedule.warmup_steps}: at most {key}.steps={stage.steps} is required"
         )
     weights, num_names = stage.loss.class_weights, len(data.folder.class_names)
     if weights and not any(weights):

@@ -347,6 +347,8 @@ class Config:
     cache: CacheConfig = field(default_factory=CacheConfig)
     init: InitConfig = field(default_factory=InitConfig)
     resume: Resume = Resume.never
+    # With resume=auto: keys of stage.* and data.augment.* that may differ from the run's so far, e.g. [stage.joint.lr].
+    resume_changes: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -1,9 +1,12 @@
 """From the config to a data set."""
 
 import filecmp
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from configs.errors import UserError
 from configs.schema import DataConfig, DataName
@@ -14,6 +17,8 @@ from data.folder import open_folder
 from data.kitti import open_kitti
 from data.shapes import Shapes
 from data.voc import open_voc
+
+DIGESTED_PAIRS = 16  # of a split, about so many images and labels are read for its digest
 
 
 def open_images(config: DataConfig, split: str) -> ImageSet:
@@ -55,6 +60,42 @@ def leaks(train: ImageSet, val: ImageSet) -> list[str]:
 def digest(images: ImageSet) -> str:
     """SHA-256 of the names in their order: tells whether a split is the same as at another time."""
     return sha256("\n".join(images.name(index) for index in range(len(images))).encode()).hexdigest()
+
+
+def content_digest(images: ImageSet) -> str:
+    """SHA-256 of what the files of a set hold, as far as a quick look tells: whether equal names are equal files.
+
+    All sizes, and the bytes of a few files; neither places nor times, for a data set may be moved or copied. Drawn
+    scenes have no files: their settings say all.
+    """
+    content = sha256(repr(images.classes.names).encode())
+    pairs = images.pairs if isinstance(images, FileSet) else ()
+    every = max(1, len(pairs) // DIGESTED_PAIRS)
+    for number, pair in enumerate(pairs):
+        for path in (pair.image, pair.label):
+            content.update(f"{path.stat().st_size if path.is_file() else None}\n".encode())
+            if number % every == 0 and path.is_file():
+                content.update(path.read_bytes())
+    return content.hexdigest()
+
+
+def meaning(config: DataConfig) -> dict[str, Any]:
+    """The settings that say what is drawn, and what the values in label files mean."""
+    return {"name": config.name.name, "shapes": asdict(config.shapes), "folder": asdict(config.folder)}
+
+
+def image_sizes(images: ImageSet) -> list[tuple[int, int]]:
+    """Height and width of every image, from the files' headers; of a file that cannot be read, none."""
+    if not isinstance(images, FileSet):
+        return [images.read(index)[1].shape for index in range(min(1, len(images)))] * len(images)
+    sizes = []
+    for pair in images.pairs:
+        try:
+            with Image.open(pair.image) as image:
+                sizes.append((image.height, image.width))
+        except Exception:  # a damaged header may raise anything; reading the image will say what is wrong
+            continue
+    return sizes
 
 
 def _root(config: DataConfig) -> Path:

@@ -14,12 +14,10 @@ from torch import Tensor
 from configs.schema import CacheConfig
 from data.dataset import FileSet, ImageSet
 from data.loaders import shuffled_keys
-from data.store import Claim, kept_folder
+from data.store import Claim, Locked, Say, kept_folder
 from data.transforms import is_mirrored
 
 MAPS, TARGETS, WINDOWS = "maps.npy", "targets.npy", "windows.npy"
-
-Say = Callable[[str], None]
 
 
 class MapBatch(NamedTuple):
@@ -71,16 +69,20 @@ class MapStore:
             )
 
 
-@dataclass(frozen=True)
 class WindowMaps:
-    """Maps (B, K, h, w) of one window after the other, of any size; each pass over them begins with the first."""
+    """Maps (B, K, h, w) of one window after the other, of any size; each pass over them begins with the first.
 
-    path: Path
+    One pass at a time. The file is held open, so that a cache that is removed meanwhile takes nothing from a run that
+    uses it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
 
     def __iter__(self) -> Iterator[Tensor]:
-        with self.path.open("rb") as file:
-            while file.peek(1):
-                yield torch.from_numpy(np.load(file))
+        self._file.seek(0)
+        while self._file.peek(1):
+            yield torch.from_numpy(np.load(self._file))
 
 
 def open_store(
@@ -89,6 +91,7 @@ def open_store(
     compute: Callable[[], Iterable[Computed]],
     num_images: int,
     say: Say,
+    locked: Locked,
 ) -> MapStore:
     """Maps of `num_images` images of one size; `compute` is called where there are none yet. See `kept_folder`."""
 
@@ -102,13 +105,17 @@ def open_store(
                 maps.write(maps_MKhw.tobytes())
                 targets.write(targets_MHW.tobytes())
 
-    folder = kept_folder(config, identity, build, say, "front-end maps")
+    folder = kept_folder(config, identity, build, say, locked, "front-end maps")
     maps_NMKhw, targets_NMHW = (np.load(folder / name, mmap_mode="r") for name in (MAPS, TARGETS))
     return MapStore(maps_NMKhw, targets_NMHW)
 
 
 def open_windows(
-    config: CacheConfig, identity: Mapping[str, Any], compute: Callable[[], Iterable[NDArray[np.float32]]], say: Say
+    config: CacheConfig,
+    identity: Mapping[str, Any],
+    compute: Callable[[], Iterable[NDArray[np.float32]]],
+    say: Say,
+    locked: Locked,
 ) -> WindowMaps:
     """Maps of the windows that `compute` runs through where there are none yet. See `kept_folder`."""
 
@@ -120,18 +127,21 @@ def open_windows(
                 claim(needed_bytes)
                 np.save(file, maps_BKhw)
 
-    return WindowMaps(kept_folder(config, identity, build, say, "front-end maps for scoring") / WINDOWS)
+    return WindowMaps(kept_folder(config, identity, build, say, locked, "front-end maps for scoring") / WINDOWS)
 
 
-def file_identity(images: ImageSet, settings: Any) -> str:
-    """SHA-256 of the names in their order, and of files the place, size and time; of drawn scenes the settings."""
-    lines = [repr(settings)]
+def file_identity(images: ImageSet, meaning: Any) -> str:
+    """SHA-256 of the names in their order, and of files the place, size and time.
+
+    `meaning` are the settings that say how labels are decoded, or scenes drawn; the classes' names count as well.
+    """
+    lines = [repr(meaning), repr(images.classes.names)]
     for index in range(len(images)):
         lines.append(images.name(index))
         if isinstance(images, FileSet):
             for path in (images.pairs[index].image, images.pairs[index].label):
                 lines.append(stamp(path))
-    return sha256("\n".join(lines).encode()).hexdigest()
+    return sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def stamp(path: Path) -> str:

@@ -5,13 +5,12 @@ checksums. It is written beside its place and renamed when whole, under a lock: 
 Remove the folder to be rid of it.
 """
 
-import fcntl
 import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,17 @@ CHUNK_BYTES = 2**24
 KEY_LENGTH = 20  # hexadecimal digits of a folder's name
 
 Claim = Callable[[int], None]  # of so many bytes in all, before they are written; raises UserError if it is too much
+Say = Callable[[str], None]
+# The lock of a file; where another process holds it, the function is called once, and it is waited for.
+Locked = Callable[[Path, Callable[[], None]], AbstractContextManager[None]]
 
 
 def kept_folder(
     config: CacheConfig,
     identity: Mapping[str, Any],
     build: Callable[[Path, Claim], None],
-    say: Callable[[str], None],
+    say: Say,
+    locked: Locked,
     what: str,
 ) -> Path:
     """The folder of this identity (JSON data); `build` fills it where there is none yet. `what` is told to people.
@@ -41,7 +44,7 @@ def kept_folder(
     folder = root / f"maps-{sha256(text.encode()).hexdigest()[:KEY_LENGTH]}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
+        with locked(folder.with_suffix(".lock"), lambda: say(f"{what}: another run computes them; waiting")):
             complaint = _complaint(folder, text)
             if complaint is None:
                 say(f"{what}: read from {folder}")
@@ -49,7 +52,7 @@ def kept_folder(
                 if folder.exists():
                     say(f"warning: {folder}: {complaint}; computing the maps again")
                     shutil.rmtree(folder)
-                _fill(folder, text, build, _claim(config))
+                _fill(folder, text, build, claim_of(config))
                 say(f"{what}: computed, {_size(folder) / 1e9:.2f} GB in {folder}")
     except OSError as error:
         raise UserError(
@@ -59,33 +62,25 @@ def kept_folder(
     return folder
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Waits until no other process holds the lock; that of a dead process is free by itself."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _fill(folder: Path, identity: str, build: Callable[[Path, Claim], None], claim: Claim) -> None:
     temporary = folder.with_suffix(".part")
     shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
     temporary.mkdir()
     try:
         build(temporary, claim)
-        files = sorted(temporary.iterdir())
-        for path in files:
+        checksums = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
+        (temporary / INDEX).write_text(json.dumps({"identity": identity, "checksums": checksums}))
+        for path in temporary.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        index = {"identity": identity, "checksums": {path.name: _checksum(path) for path in files}}
-        (temporary / INDEX).write_text(json.dumps(index))
         temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def _claim(config: CacheConfig) -> Claim:
+def claim_of(config: CacheConfig) -> Claim:
+    """What refuses more bytes than the cache may still take, with all maps that are there now."""
     root = Path(config.root)
     used_bytes = sum(_size(folder) for folder in root.glob("maps-*") if folder.is_dir() and folder.suffix != ".part")
 

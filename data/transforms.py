@@ -3,6 +3,7 @@
 import math
 import os
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -84,13 +85,18 @@ class WholeTransform(TrainTransform):
         self, image_HW3: NDArray[np.uint8], label_HW: NDArray[np.uint8], key: tuple[int, int, int]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Raises UserError for an image that the crop would cut."""
-        height, width = label_HW.shape
-        if height > self._crop_px[0] or width > self._crop_px[1]:
-            raise UserError(
-                f"an image of {height}x{width} is larger than stage.context.crop_px={list(self._crop_px)}, and maps "
-                "are kept of whole images; set crop_px to the largest image, or stage.context.maps=computed"
-            )
+        refuse_cut((label_HW.shape[0], label_HW.shape[1]), self._crop_px)
         return super().__call__(image_HW3, label_HW, key)
+
+
+def refuse_cut(size_px: tuple[int, int], crop_px: Sequence[int]) -> None:
+    """Raises UserError for an image of this height and width of which a crop would not hold the whole."""
+    (height, width) = size_px
+    if height > crop_px[0] or width > crop_px[1]:
+        raise UserError(
+            f"an image of {height}x{width} is larger than stage.context.crop_px={list(crop_px)}, and maps are kept of "
+            "whole images; set crop_px to the largest image, or stage.context.maps=computed"
+        )
 
 
 def is_mirrored(key: tuple[int, int, int]) -> bool:

@@ -43,7 +43,8 @@ class LossWatch:
         where = f"{progress.stage} step {progress.step + 1}, learning rate {lr:.2e}"
         key = f"stage.{progress.stage}"
         advice = (
-            f"lower {key}.lr, add {key}.schedule.warmup_steps, or set {key}.clip_norm; the last checkpoint is untouched"
+            f"lower {key}.lr, add {key}.schedule.warmup_steps, or set {key}.clip_norm. The last checkpoint is "
+            f"untouched; to go on from it with such a change, name it: resume=auto 'resume_changes=[{key}.lr]'"
         )
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergedError(f"training diverged at {where}: loss {loss}, gradient norm {norm}: {advice}")
@@ -76,6 +77,7 @@ class StageLoop:
         with closing(batches(progress.step * passes, self.config.steps * passes)) as stream:
             while True:
                 if self._due(progress.step, self.config.validate_steps) and progress.validated_step < progress.step:
+                    save()  # first: whatever a validation ends in, the steps before it are safe
                     validate()
                     save()
                     self.model.train()
@@ -84,24 +86,24 @@ class StageLoop:
                 if progress.step >= self.config.steps:
                     return
                 self.stop.check()
-                self._step(progress, [next(stream) for _ in range(passes)], watch)
+                began_s = time.perf_counter()
+                self._step(progress, [next(stream) for _ in range(passes)], watch, began_s)
 
-    def _step(self, progress: Progress, micro_batches: list[TrainBatch], watch: LossWatch) -> None:
-        """Learning rate, forward, loss, backward, step."""
-        config, began_s = self.config, time.perf_counter()
+    def _step(self, progress: Progress, micro_batches: list[TrainBatch], watch: LossWatch, began_s: float) -> None:
+        """Learning rate, forward, loss, backward, step. The clock runs since the batches were asked for."""
+        config = self.config
         lr = config.lr * lr_factor(config.schedule, progress.step, config.steps)
         set_lr(self.optimizer, lr)
         loss, norm = self._gradient(micro_batches)
         watch.check(loss, norm, progress, lr)
         self.optimizer.step()
         progress.step += 1
-        elapsed_s = time.perf_counter() - began_s
-        progress.seconds += elapsed_s
         if progress.first_loss is None:
             progress.first_loss = loss
             self.report.first_loss(loss, self.model.num_classes)
         log = self._due(progress.step, self.log_steps)
-        self.report.stepped(progress, loss=loss, lr=lr, norm=norm, images_per_s=config.batch / elapsed_s, log=log)
+        images_per_s = config.batch / (time.perf_counter() - began_s)
+        self.report.stepped(progress, loss=loss, lr=lr, norm=norm, images_per_s=images_per_s, log=log)
 
     def _due(self, step: int, every: int) -> bool:
         return step > 0 and (step % every == 0 or step == self.config.steps)
@@ -110,7 +112,7 @@ class StageLoop:
         """Loss and gradient norm over the valid pixels of all passes together: sum, count, divide once."""
         device = self.runtime.device
         targets = [_mirrored(batch.targets(self.loss.targets, device), batch) for batch in micro_batches]
-        weight = max(1.0, sum(self.loss.weight(target) for target in targets))
+        weight = sum(self.loss.weight(target) for target in targets) or 1.0  # all void: the loss is 0
         self.optimizer.zero_grad(set_to_none=True)
         loss = 0.0
         for batch, target in zip(micro_batches, targets, strict=True):

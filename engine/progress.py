@@ -9,7 +9,10 @@ from engine.metrics import Scores
 
 @dataclass
 class StageResult:
-    """The best validation of a stage so far; fractions 0..1, `seconds` of the whole stage, validations included."""
+    """The best validation of a stage so far; fractions 0..1.
+
+    `seconds` is the stage's wall time over all its sittings: waiting for data, steps, validations and saving.
+    """
 
     mean_iou: float
     pixel_accuracy: float
@@ -19,6 +22,7 @@ class StageResult:
     steps: int
     seconds: float
     effective_cells: float | None = None  # side of the context module's effective field; see `engine.probe`
+    taken: bool = False  # trained by another run, in that run's seconds
 
     @classmethod
     def from_scores(
@@ -41,7 +45,7 @@ class Progress:
     stage: str
     step: int = 0  # optimizer steps done in this stage
     validated_step: int = 0  # the last step of this stage whose weights were scored
-    seconds: float = 0.0  # spent in this stage, over all its sittings
+    seconds: float = 0.0  # wall time of this stage, over all its sittings
     first_step_of_stage: int = 0  # steps of all stages before
     results: dict[str, StageResult] = field(default_factory=dict)
     identity: Identity | None = None
@@ -57,6 +61,8 @@ class Progress:
     def take_over(self, other: "Progress") -> None:
         """Stand where another run stood."""
         vars(self).update(vars(other))
+        for result in self.results.values():
+            result.taken = True
 
     @property
     def global_step(self) -> int:

@@ -35,9 +35,10 @@ class Reporter:
         self._last_line_s = time.monotonic()
 
     def say(self, text: str) -> None:
+        """Into the log first: the terminal may be gone."""
+        self._folder.log(text)
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
-        self._folder.say(text)
 
     def config(self, lines: Sequence[str]) -> None:
         self._board.text("config", lines)

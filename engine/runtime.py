@@ -1,6 +1,7 @@
 """Where and how numbers are computed, and how a run is asked to stop."""
 
 import os
+import resource
 import signal
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import torch
 
 from configs.errors import UserError
 from configs.schema import Device, Precision, RuntimeConfig
+
+AUTO_PRECISION = "AUTO_PRECISION"  # environment variable: what precision=auto means, instead of asking the processor
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,40 @@ class Runtime:
             return f"{torch.cuda.get_device_name(self.device)}, {self.precision.name}"
         return f"CPU, {self.threads} threads, {self.precision.name}"
 
+    def peak_memory_mib(self) -> float:
+        """Of the device that computes; on a CPU the largest resident size of this process so far."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
 
 def choose_runtime(config: RuntimeConfig) -> Runtime:
-    """Resolve every `auto` by what this machine can do, and set the number of threads."""
+    """Resolve every `auto` by what this machine can do; set the number of threads, and what a GPU promises.
+
+    The same command gives the same bits, so cuDNN may neither choose kernels by racing them nor add up in any order;
+    float32 means float32, so its matrix units may not round to TF32.
+    """
     has_gpu = torch.cuda.is_available()
     if config.device is Device.gpu and not has_gpu:
         raise UserError("runtime=gpu, but torch sees no GPU here; use runtime=auto or runtime=cpu")
     device = torch.device("cuda" if has_gpu and config.device is not Device.cpu else "cpu")
     precision = config.precision
     if precision is Precision.auto:
-        precision = Precision.bfloat16 if _multiplies_bfloat16(device) else Precision.float32
+        precision = _automatic_precision(device)
     threads = config.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return Runtime(device, precision, threads)
+
+
+def _automatic_precision(device: torch.device) -> Precision:
+    wanted = os.environ.get(AUTO_PRECISION)
+    if wanted is None:
+        return Precision.bfloat16 if _multiplies_bfloat16(device) else Precision.float32
+    if wanted not in (Precision.float32.name, Precision.bfloat16.name):
+        raise UserError(f"the environment variable {AUTO_PRECISION}={wanted}: float32 or bfloat16 is required")
+    return Precision[wanted]
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
@@ -60,33 +84,42 @@ def _is_amd() -> bool:
 
 
 class Stopped(Exception):
-    """The run was asked to stop; what it had is saved or about to be."""
+    """The run was asked to stop, by the signal of this name; what it had is saved or about to be."""
 
 
 class StopRequest:
-    """Turns the first SIGINT, SIGTERM or SIGUSR1 into a wish that the loop grants; the second one ends the process."""
+    """Turns the first signal into a wish that `check` grants; the second one ends the process at once.
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    SIGUSR1 and SIGUSR2 are what clusters send before they take a machine away, SIGHUP is a terminal that is gone; under
+    `nohup` that one stays ignored. The handler only sets a flag: whatever it interrupts may be half done, a print
+    included.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.wanted = False
+        self._signal = "a request"
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
-        self._previous = {number: signal.signal(number, self._receive) for number in self.SIGNALS}
+        for number in self.SIGNALS:
+            if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
+                self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal returned
+        self._previous.clear()
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         if self.wanted:
             os._exit(128 + number)
+        self._signal = signal.Signals(number).name
         self.wanted = True
-        print(f"\n{signal.Signals(number).name}: saving, then stopping (once more: stop at once)", flush=True)
 
     def check(self) -> None:
         """Raise `Stopped` if a stop was asked for."""
         if self.wanted:
-            raise Stopped
+            raise Stopped(self._signal)

@@ -1,9 +1,8 @@
 """A trained front end that other runs may take instead of training the same once more."""
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from configs.errors import DamagedFileError, UserError
 from engine import checkpoint
+from engine.files import CannotWriteError, locked
 from engine.resume import flatten
 
 KEY_LENGTH = 20  # hexadecimal digits of a file's name
@@ -23,45 +23,51 @@ UNRELATED = (
 
 @dataclass(frozen=True)
 class SharedFrontend:
-    """The place of a front end below `root`, named after the hash of all that its training depends on."""
+    """The place of a front end below `root`, named after the hash of all that its training depends on.
+
+    `say` is for people, `check` may raise to stop. With `may_publish` false this run takes a front end but leaves none:
+    a part of its training had other settings than the name says.
+    """
 
     path: Path
     say: Callable[[str], None]
+    check: Callable[[], None]
+    may_publish: bool = True
 
     @classmethod
     def of(
-        cls, root: Path, header: Mapping[str, Any], files: list[str], say: Callable[[str], None]
+        cls,
+        root: Path,
+        header: Mapping[str, Any],
+        files: list[str],
+        made_by: Mapping[str, str],
+        say: Callable[[str], None],
+        check: Callable[[], None],
     ) -> "SharedFrontend":
-        """`header` is what the run's checkpoints say of themselves, `files` identify images and labels."""
+        """`header` is what the run's checkpoints say of themselves, `files` identify images and labels, `made_by` code
+        and libraries."""
         config = flatten(header["config"])
         related = {key: value for key, value in config.items() if not key.startswith(UNRELATED)}
-        content = {
-            "config": related,
-            "files": files,
-            "runtime": header["runtime"],
-            "torch": header["versions"]["torch"],
-        }
+        content = {"config": related, "files": files, "runtime": header["runtime"], "made_by": made_by}
         key = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
-        return cls(root / f"frontend-{key}.pt", say)
+        return cls(root / f"frontend-{key}.pt", say, check)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    @property
+    def key(self) -> str:
+        return self.path.stem
+
+    def locked(self) -> AbstractContextManager[None]:
         """Of the runs that want this front end, one at a time trains it; the others wait, then take it."""
+        lock = self.path.with_suffix(".lock")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = self.path.with_suffix(".lock").open("w")
+            lock.touch()
         except OSError as error:
             raise UserError(
                 f"cache.root={self.path.parent} cannot be written ({error.strerror}); set cache.root elsewhere, or "
                 "cache.frontend=false"
             ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.say("front end: another run is training it; waiting")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        return locked(lock, lambda: self.say("front end: another run is training it; waiting"), self.check)
 
     def take(self) -> dict[str, Any] | None:
         """The checkpoint of the trained front end, if there is one."""
@@ -74,4 +80,12 @@ class SharedFrontend:
             return None
 
     def publish(self, content: dict[str, Any]) -> None:
-        checkpoint.save(self.path, content)
+        """Leave a front end for others, if it is what its name says. One that cannot be left ends no run."""
+        if not self.may_publish:
+            self.say("the front end is not shared: this run was begun with other settings, versions or files")
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.save(self.path, content)
+        except (OSError, CannotWriteError) as error:
+            self.say(f"warning: the front end is not shared: {error}")

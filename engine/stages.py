@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from configs.errors import UserError
@@ -61,6 +61,7 @@ class StageRunner:
     report: Reporter
     stop: StopRequest
     _kept: KeptMaps | None = None  # of the stage that runs
+    _began_s: float = 0.0  # when this stage would have begun, had it run without a break
 
     def run(self, resumed: dict[str, Any] | None) -> None:
         """Train what is left; `resumed` is the checkpoint that this sitting goes on from. Raises Stopped."""
@@ -75,14 +76,13 @@ class StageRunner:
         self.progress.finished = True
 
     def _run_stage(self, stage: str, resumed: dict[str, Any] | None) -> None:
-        began_s = time.perf_counter()
+        self._began_s = time.perf_counter() - (self.progress.seconds if resumed is not None else 0.0)
         if resumed is None and stage != self.progress.stage:
             before = self.folder.stage_file(self.progress.stage)
             self.model.load_state_dict(checkpoint.load(before)["model"])
         self._kept = self.plan.kept_maps(self.plan.settings[stage])
         if resumed is None:
             self._enter(stage)
-        self.progress.seconds += time.perf_counter() - began_s
         self._train(stage, resumed)
 
     def _share_frontend(self, shared: SharedFrontend, resumed: dict[str, Any] | None) -> None:
@@ -97,8 +97,7 @@ class StageRunner:
         self.report.say(f"\n== frontend: taken from {shared.path}, where another run left it")
         self.model.load_state_dict(content["model"])
         self.progress.take_over(Progress.from_plain(content["progress"]))
-        for file in (self.folder.stage_file("frontend"), self.folder.best):
-            checkpoint.save(file, self._content())
+        self.folder.save_stage("frontend", self._content(), is_best_of_run=True)
         self.report.stage_result("frontend", self.progress.results["frontend"])
 
     def _check_class_weights(self) -> None:
@@ -134,9 +133,7 @@ class StageRunner:
         optimizer = build_optimizer(config.optimizer, self.model.named_parameters())
         if resumed is not None:
             optimizer.load_state_dict(resumed["optimizer"])
-            torch.set_rng_state(resumed["rng"]["torch"])
-            if self.runtime.device.type == "cuda":
-                torch.cuda.set_rng_state(resumed["rng"]["cuda"])
+            self._restore_random_state(resumed["rng"])
         loop = StageLoop(
             config=config,
             model=self.model,
@@ -155,20 +152,28 @@ class StageRunner:
         )
         self.report.stage_begins(self.progress, config.steps, description)
         try:
-            began_s = time.perf_counter()
             batches = self.plan.train_batches(config, stage_seed(self.plan.seed, stage))
-            self.progress.seconds += time.perf_counter() - began_s
             loop.run(self.progress, batches, self._validate, lambda: self._save(optimizer))
-        except Stopped:
+        except Stopped as stopped:
+            self.report.say(f"{stopped}: saving, then stopping (once more: stop at once)")
             self._save(optimizer)
             raise
         finally:
             self.report.stage_ends()
         self.report.stage_result(stage, self.progress.results[stage])
 
+    def _restore_random_state(self, rng: Mapping[str, Tensor]) -> None:
+        torch.set_rng_state(rng["torch"])
+        if self.runtime.device.type != "cuda":
+            return
+        if "cuda" in rng:
+            torch.cuda.set_rng_state(rng["cuda"])
+        else:  # begun on a CPU: no state to go on from, and `check_same_run` has said that bits may differ
+            torch.cuda.manual_seed_all(stage_seed(self.plan.seed, f"{self.progress.stage}/{self.progress.step}"))
+
     def _validate(self) -> None:
         """Score the weights as they are; the best of a stage go to its file, the best of the run to best.pt."""
-        progress, began_s = self.progress, time.perf_counter()
+        progress = self.progress
         context, schedule = self.model.context, self.plan.header.get("schedule")
         probe = Probe(context, schedule["dilations"]) if context is not None and schedule else None
         evaluation = evaluate(
@@ -182,7 +187,7 @@ class StageRunner:
             check=self.stop.check,
         )
         measured = probe.measure() if probe else None
-        progress.seconds += time.perf_counter() - began_s
+        self._read_clock()
         progress.validated_step = progress.step
         known = progress.results.get(progress.stage)
         is_best = known is None or evaluation.scores.mean_iou > known.mean_iou
@@ -192,21 +197,26 @@ class StageRunner:
             known = StageResult.from_scores(evaluation.scores, progress.step, progress.seconds, effective_cells)
             progress.results[progress.stage] = known
         assert known is not None
-        known.steps, known.seconds = progress.step, progress.seconds
+        known.steps = progress.step
         self.report.validated(progress, evaluation, is_best)
         if measured and schedule:
             self.report.measured(progress, measured, schedule["field_cells"])
         if is_best:
-            checkpoint.save(self.folder.stage_file(progress.stage), self._content())
+            self.folder.save_stage(progress.stage, self._content(), is_best_of_run)
             save_confusions(self.folder.confusions_file(progress.stage), evaluation.confusions_NKK)
-        if is_best_of_run:
-            checkpoint.save(self.folder.best, self._content())
+
+    def _read_clock(self) -> None:
+        """Wall time of the stage up to now, into its progress and its result."""
+        self.progress.seconds = time.perf_counter() - self._began_s
+        if self.progress.stage in self.progress.results:
+            self.progress.results[self.progress.stage].seconds = self.progress.seconds
 
     def _content(self) -> dict[str, Any]:
         return {**self.plan.header, "model": self.model.state_dict(), "progress": self.progress.to_plain()}
 
     def _save(self, optimizer: Optimizer) -> None:
         self.report.flush()
+        self._read_clock()
         rng = {"torch": torch.get_rng_state()}
         if self.runtime.device.type == "cuda":
             rng["cuda"] = torch.cuda.get_rng_state()

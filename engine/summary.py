@@ -1,7 +1,6 @@
 """What a run says of itself: in every checkpoint, in summary.json, and on its last page."""
 
 import platform
-import resource
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,8 @@ from engine.report import relative
 from engine.runtime import Runtime
 from engine.table import stage_table
 
-PACKAGES = ("torch", "torchvision", "hydra-core", "albumentations", "numpy", "opencv-python-headless")
+PACKAGES = ("torch", "torchvision", "hydra-core", "albumentations", "numpy", "opencv-python-headless", "pillow")
+PROJECT = Path(__file__).resolve().parent.parent
 
 
 def versions() -> dict[str, str]:
@@ -39,9 +39,9 @@ def header(
     }
 
 
-def write_summary(folder: RunFolder, progress: Progress, head: dict[str, Any]) -> None:
+def write_summary(folder: RunFolder, progress: Progress, head: dict[str, Any], runtime: Runtime) -> None:
     """summary.json: fractions 0..1, seconds; paths relative to the working directory."""
-    folder.write_summary(
+    folder.finish(
         {
             "stages": {name: asdict(result) for name, result in progress.results.items()},
             "best_checkpoint": relative(folder.best),
@@ -52,18 +52,17 @@ def write_summary(folder: RunFolder, progress: Progress, head: dict[str, Any]) -
             "seed": head["config"]["seed"],
             "geometry": head["geometry"],
             "schedule": head.get("schedule"),
-            "peak_memory_mib": peak_memory_mib(),
+            "peak_memory_mib": runtime.peak_memory_mib(),
+            "history": head.get("history", []),
             "runtime": head["runtime"],
             "versions": head["versions"],
         }
     )
 
 
-def peak_memory_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def hparams(progress: Progress, head: dict[str, Any]) -> tuple[dict[str, int | float | str], dict[str, float]]:
+def hparams(
+    progress: Progress, head: dict[str, Any], runtime: Runtime
+) -> tuple[dict[str, int | float | str], dict[str, float]]:
     """What a run with a context module was, and what it reached, for TensorBoard's table of runs."""
     schedule, identity = head["schedule"], progress.identity
     settings = {name: value if isinstance(value, int | float) else str(value) for name, value in schedule.items()}
@@ -74,7 +73,7 @@ def hparams(progress: Progress, head: dict[str, Any]) -> tuple[dict[str, int | f
         **({"hparam/gain": result.mean_iou - identity.before} if identity else {}),
         "hparam/effective_cells": result.effective_cells or 0.0,
         "hparam/seconds": result.seconds,
-        "hparam/peak_memory_mib": peak_memory_mib(),
+        "hparam/peak_memory_mib": runtime.peak_memory_mib(),
     }
     return {**settings, "seed": head["config"]["seed"]}, results
 
@@ -82,11 +81,14 @@ def hparams(progress: Progress, head: dict[str, Any]) -> tuple[dict[str, int | f
 def last_page(folder: RunFolder, progress: Progress, class_names: Sequence[str]) -> str:
     """The table front end -> context -> joint, the best checkpoint, and what to type next."""
     best = relative(folder.best)
-    minutes = sum(result.seconds for result in progress.results.values()) / 60
+    results = progress.results.values()
+    minutes = sum(result.seconds for result in results if not result.taken) / 60
+    taken = sum(result.seconds for result in results if result.taken) / 60
+    others = f", and {taken:.1f} minutes of the run that trained the front end" if taken else ""
     return (
         f"\n{stage_table(class_names, progress.results)}\n\n"
-        f"{minutes:.1f} minutes in all; the best checkpoint is {best}\n"
-        f"evaluate:  {python()} eval.py checkpoint={shlex.quote(best)}\n"
+        f"{minutes:.1f} minutes in all{others}; the best checkpoint is {best}\n"
+        f"evaluate:  {command('eval.py', [f'checkpoint={best}'])}\n"
         f"resume:    {resume_command(folder)}"
     )
 
@@ -94,8 +96,14 @@ def last_page(folder: RunFolder, progress: Progress, class_names: Sequence[str])
 def resume_command(folder: RunFolder) -> str:
     """This very command, in this folder, going on from its newest checkpoint."""
     kept = [word for word in sys.argv[1:] if not word.startswith(("run.dir=", "resume="))]
-    words = [f"run.dir={relative(folder.path)}", "resume=auto"]
-    return " ".join([python(), "train.py", shlex.join([*kept, *words])])
+    return command("train.py", [*kept, f"run.dir={relative(folder.path)}", "resume=auto"])
+
+
+def command(program: str, words: Sequence[str]) -> str:
+    """A line to paste. Its paths are those of the working directory, so outside the project's folder it names both."""
+    if Path.cwd() == PROJECT:
+        return shlex.join([python(), program, *words])
+    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join([python(), str(PROJECT / program), *words])}"
 
 
 def python() -> str:

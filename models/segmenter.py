@@ -60,8 +60,11 @@ class Segmenter(nn.Module):
         return self
 
     def frontend_digest(self) -> str:
-        """SHA-256 of all that the front end's maps of an image depend on here: weights, mean and scale."""
-        digest = sha256()
+        """SHA-256 of all that the front end's maps of an image depend on here: layers, weights, mean and scale.
+
+        Two stacks that differ in dilations or padding alone have tensors of the same shapes.
+        """
+        digest = sha256(repr(self.frontend.layers).encode())
         for name, tensor in sorted(self.state_dict().items()):
             if not name.startswith("context."):
                 digest.update(f"{name} {tuple(tensor.shape)}".encode())

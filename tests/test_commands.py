@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine import checkpoint
@@ -47,6 +48,7 @@ def test_a_run_ends_with_the_table_the_best_checkpoint_and_two_commands(trained:
     assert "context over frontend: " in printed and "identity of the fresh context module" in printed
     assert "first loss" in printed and "ln(9) = 2.197" in printed
     assert "the best checkpoint is run/best.pt" in printed
+    assert f"cd {trained[0]} && " in printed
     assert "eval.py checkpoint=run/best.pt" in printed and "run.dir=run resume=auto" in printed
 
 
@@ -124,7 +126,10 @@ def start_and_wait_for(folder: Path, file: str, *words: str) -> subprocess.Popen
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_to_the_group_saves_and_the_rest_ends_with_the_same_bits(
     number: signal.Signals, trained: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -134,11 +139,86 @@ def test_a_signal_to_the_group_saves_and_the_rest_ends_with_the_same_bits(
     os.killpg(process.pid, number)
     printed = process.communicate(timeout=120)[0]
     assert process.returncode == 75, printed
+    assert f"{number.name}: saving, then stopping" in printed
     assert "resume with" in printed and "run.dir=run resume=auto" in printed
     done = run(tmp_path, "train.py", *words, "resume=auto")
     assert done.returncode == 0, done.stderr
     ours, theirs = weights_of(tmp_path / "run" / "last.pt"), weights_of(trained[0] / "run" / "last.pt")
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_ctrl_c_in_a_pipeline_saves_though_its_reader_dies_first(tmp_path: Path) -> None:
+    """As under `| tee`: the reader gets the signal, too, and is gone before the run has said a word."""
+    process = start_and_wait_for(tmp_path, "run/last.pt", *TINY, "run.dir=run", "run.save_steps=1")
+    assert process.stdout is not None
+    process.stdout.close()
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(120) == 75
+    assert checkpoint.load(tmp_path / "run" / "last.pt")["progress"]["stage"]
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "SIGINT: saving, then stopping" in log and "resume with" in log
+
+
+def test_a_stop_before_anything_is_trained_leaves_nothing_and_ends_like_any_other(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; import data.build, train; from configs.compose import compose\n"
+        "opened = data.build.open_images\n"
+        "def interrupted(config, split):\n"
+        "    if split == 'val':\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return opened(config, split)\n"
+        "data.build.open_images = interrupted\n"
+        f"sys.exit(train.main(compose({[*TINY, 'run.root=runs']!r})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 75, done.stderr
+    assert "stopped by SIGINT" in done.stdout and list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_failed_start_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(b"none")
+    done = run(tmp_path, "train.py", *TINY, "model.pretrained=weights.pth")
+    assert done.returncode == 2 and "weights.pth" in done.stderr
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_the_printed_commands_work_from_any_folder(trained: tuple[Path, str], tmp_path: Path) -> None:
+    """They were printed by a run outside the project's folder, with relative paths."""
+    printed = trained[1]
+    for title, words in (("evaluate", " threads=1"), ("resume", "")):
+        (line,) = re.findall(rf"^{title}: +(.*)$", printed, re.MULTILINE)
+        done = subprocess.run(["bash", "-c", line + words], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        assert "mean IoU" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_maps_than_the_cache_takes_and_cut_images_are_refused_before_any_training(tmp_path: Path) -> None:
+    cached = [*TINY, "stage.context.maps=cached", "cache.root=cache"]
+    for words, reason in (
+        (["stage.context.crop_px=[192,192]", "cache.max_gb=1e-5"], r"cache\.max_gb=1e-05: the maps need 0\.00 GB"),
+        (["stage.context.crop_px=[192,128]"], "image of 192x192 is larger than stage.context.crop_px"),
+    ):
+        done = run(tmp_path, "train.py", *cached, *words)
+        assert done.returncode == 2 and re.search(reason, done.stderr), done.stderr
+        assert "== frontend" not in done.stdout and list((tmp_path / "runs").iterdir()) == []
+
+
+def test_labels_of_other_classes_are_not_scored(trained: tuple[Path, str], tmp_path: Path) -> None:
+    for kind in ("images", "labels"):
+        (tmp_path / "val" / kind).mkdir(parents=True)
+        Image.new("RGB" if kind == "images" else "L", (16, 16)).save(tmp_path / "val" / kind / "a.png")
+    names = ["day sky", "night sky", "meadow"]
+    words = ["data.name=folder", f"data.root={tmp_path}", f"data.folder.class_names={names}".replace("'", '"')]
+    done = run(trained[0], "eval.py", "checkpoint=run/best.pt", *words)
+    assert done.returncode == 2 and "answers with 9 classes (day sky," in done.stderr, done.stderr
+    assert "have 3 (day sky, night sky, meadow): one has more" in done.stderr
 
 
 def test_kill_9_loses_at_most_one_interval(trained: tuple[Path, str], tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,11 @@ import pytest
 import torch
 
 from configs.schema import CacheConfig, ShapesConfig
-from data.features import Computed, MapStore, file_identity, open_store
+from data.features import Computed, MapStore, file_identity, open_store, open_windows
 from data.loaders import shuffled_keys
 from data.shapes import Shapes
 from data.transforms import is_mirrored
+from engine.files import locked
 
 NUM_IMAGES, SHAPE, TARGET_SHAPE = 5, (3, 2, 4), (16, 32)
 IDENTITY = {"frontend": "abc", "crop_px": [16, 32]}
@@ -32,7 +35,11 @@ def computed(versions: int = 1) -> Iterator[Computed]:
 
 def opened(root: Path, said: list[str], versions: int = 1, max_gb: float = 1.0, **changes: str) -> MapStore:
     config = CacheConfig(root=str(root), max_gb=max_gb)
-    return open_store(config, {**IDENTITY, **changes}, lambda: computed(versions), NUM_IMAGES, said.append)
+    return open_store(config, {**IDENTITY, **changes}, lambda: computed(versions), NUM_IMAGES, said.append, waiting)
+
+
+def waiting(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
+    return locked(path, on_wait, lambda: None)
 
 
 def never() -> Iterator[Computed]:
@@ -43,7 +50,7 @@ def never() -> Iterator[Computed]:
 def test_what_was_computed_is_read_bit_for_bit_and_computed_once(tmp_path: Path, versions: int) -> None:
     said: list[str] = []
     opened(tmp_path, said, versions)
-    store = open_store(CacheConfig(root=str(tmp_path)), IDENTITY, never, NUM_IMAGES, said.append)
+    store = open_store(CacheConfig(root=str(tmp_path)), IDENTITY, never, NUM_IMAGES, said.append, waiting)
     for number in range(NUM_IMAGES):
         part = image_part(number, versions)
         assert np.array_equal(store.maps_NMKhw[number], part.maps_MKhw)
@@ -83,7 +90,7 @@ def test_a_computation_that_fails_or_was_killed_leaves_nothing_that_is_believed(
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        open_store(CacheConfig(root=str(tmp_path)), IDENTITY, failing, NUM_IMAGES, print)
+        open_store(CacheConfig(root=str(tmp_path)), IDENTITY, failing, NUM_IMAGES, print, waiting)
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
     (lock,) = tmp_path.iterdir()
     lock.with_suffix(".part").mkdir()
@@ -100,7 +107,7 @@ def _slow_build(root: Path, marks: Path) -> None:
             time.sleep(0.1)
             yield image_part(number, 1)
 
-    store = open_store(CacheConfig(root=str(root)), IDENTITY, slow, NUM_IMAGES, print)
+    store = open_store(CacheConfig(root=str(root)), IDENTITY, slow, NUM_IMAGES, print, waiting)
     assert np.array_equal(store.maps_NMKhw[-1], image_part(NUM_IMAGES - 1, 1).maps_MKhw)
 
 
@@ -160,6 +167,33 @@ def test_batches_come_in_the_training_s_order_and_say_or_hold_what_is_mirrored(t
     assert {True, False} == set(turned)
     plain = next(store.batches(names, mirror=False, **words))
     assert plain.mirrored_B is None
+
+
+def test_the_one_that_waits_says_so_and_may_be_stopped(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class StoppedError(Exception):
+        pass
+
+    def stop() -> None:
+        raise StoppedError
+
+    opened(tmp_path, [])
+    (path,) = tmp_path.glob("maps-*.lock")
+    config = CacheConfig(root=str(tmp_path))
+    with locked(path, never, never), pytest.raises(StoppedError):  # type: ignore[arg-type]
+        open_store(config, IDENTITY, never, NUM_IMAGES, said.append, lambda at, on_wait: locked(at, on_wait, stop))
+    assert said == ["front-end maps: another run computes them; waiting"]
+
+
+def test_a_cache_that_is_removed_takes_nothing_from_the_run_that_uses_it(tmp_path: Path) -> None:
+    windows = [image_part(number, 1).maps_MKhw for number in range(2)]
+    maps = open_windows(CacheConfig(root=str(tmp_path / "cache")), {"images": "val"}, lambda: windows, print, waiting)
+    store = opened(tmp_path / "cache", [])
+    shutil.rmtree(tmp_path / "cache")
+    for _ in range(2):
+        assert all(np.array_equal(one, other) for one, other in zip(maps, windows, strict=True))
+    assert np.array_equal(store.maps_NMKhw[0], image_part(0, 1).maps_MKhw)
 
 
 def test_scenes_are_identified_by_their_settings_and_files_by_size_and_time() -> None:

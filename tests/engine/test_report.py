@@ -8,14 +8,14 @@ import torch
 from torch.nn import functional
 
 from configs.errors import UserError
-from configs.schema import VOID, RuntimeConfig
+from configs.schema import VOID, Precision, RuntimeConfig
 from engine import checkpoint
 from engine.contracts import Picture
 from engine.exits import guarded
 from engine.loop import DivergedError, LossWatch
 from engine.pictures import GAP_PX, RIGHT_GRAY, VOID_WHITE, WRONG_RED, confusion_figure, panel
 from engine.progress import Progress, StageResult
-from engine.runtime import choose_runtime
+from engine.runtime import AUTO_PRECISION, choose_runtime
 from engine.table import stage_table
 
 
@@ -62,14 +62,28 @@ def test_users_errors_are_one_message_and_faults_show_a_traceback(capsys: pytest
         np.zeros(2) + np.zeros(3)  # a ValueError, raised in a frame of this project
         return 0
 
-    assert guarded(lambda: 0) == 0
-    assert guarded(our_message) == 2
+    assert guarded(lambda: 0, "") == 0
+    assert guarded(our_message, "") == 2
     assert capsys.readouterr().err.endswith(": data.root=/x: no such folder\n")
-    assert guarded(damaged) == 3
+    assert guarded(damaged, "") == 3
     assert "Traceback" not in capsys.readouterr().err
     for fault in (library_fault, fault_in_our_lines):
-        assert guarded(fault) == 1
+        assert guarded(fault, "") == 1
         assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_lack_of_memory_is_answered_with_settings_that_this_command_has(capsys: pytest.CaptureFixture[str]) -> None:
+    def on_a_cpu() -> int:
+        torch.empty(2**60, dtype=torch.uint8)
+        return 0
+
+    def on_a_gpu() -> int:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
+
+    for lack in (on_a_cpu, on_a_gpu):
+        assert guarded(lack, "set batch=1") == 1
+        told = capsys.readouterr().err
+        assert "out of memory: set batch=1 (" in told and "Traceback" not in told
 
 
 def test_a_loss_far_above_guessing_and_one_that_is_no_number_stop_the_run() -> None:
@@ -83,6 +97,26 @@ def test_a_loss_far_above_guessing_and_one_that_is_no_number_stop_the_run() -> N
     for loss, norm in ((float("nan"), 1.0), (1.0, float("inf"))):
         with pytest.raises(DivergedError):
             LossWatch(num_classes=11).check(loss, norm, progress, 1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_environment_may_say_what_automatic_precision_means(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AUTO_PRECISION, precision)
+    assert choose_runtime(RuntimeConfig(threads=1)).precision.name == precision
+    chosen = choose_runtime(RuntimeConfig(threads=1, precision=Precision.float32))
+    assert chosen.precision is Precision.float32, "what the config says needs no environment"
+    monkeypatch.setenv(AUTO_PRECISION, "half")
+    with pytest.raises(UserError, match="AUTO_PRECISION=half: float32 or bfloat16"):
+        choose_runtime(RuntimeConfig(threads=1))
+
+
+def test_a_gpu_is_asked_for_the_same_bits_and_for_float32() -> None:
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32 = False, True
+    choose_runtime(RuntimeConfig(threads=1))
+    assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
 
 
 def test_automatic_choices_are_resolved() -> None:

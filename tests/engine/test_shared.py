@@ -1,6 +1,7 @@
 """A front end is trained once for all runs that would train the same, and never believed when it differs."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def test_a_run_on_a_shared_front_end_gives_the_bits_of_the_same_run_alone(
     assert taker["progress"]["first_step_of_stage"] == alone["progress"]["first_step_of_stage"] == 4
     summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("alone", "taker")]
     for one, other in zip(*(summary["stages"].values() for summary in summaries), strict=True):
-        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+        assert {**one, "seconds": 0, "taken": None} == {**other, "seconds": 0, "taken": None}
+    taken = [{name: stage["taken"] for name, stage in summary["stages"].items()} for summary in summaries]
+    assert taken == [{"frontend": False, "context": False}, {"frontend": True, "context": False}]
     assert (tmp_path / "taker" / "frontend.pt").is_file() and (tmp_path / "taker" / "best.pt").is_file()
 
 
@@ -65,8 +68,8 @@ def test_what_a_front_end_does_not_depend_on_does_not_part_runs(tmp_path: Path) 
     def key(*words: str) -> str:
         from configs.compose import to_plain
 
-        header = {"config": to_plain(compose([*TINY, *words])), "runtime": {"threads": 1}, "versions": {"torch": "2"}}
-        return SharedFrontend.of(tmp_path, header, ["files"], print).path.name
+        header = {"config": to_plain(compose([*TINY, *words])), "runtime": {"threads": 1}}
+        return SharedFrontend.of(tmp_path, header, ["files"], {"code": "a"}, print, lambda: None).key
 
     same = key()
     for words in (
@@ -79,6 +82,49 @@ def test_what_a_front_end_does_not_depend_on_does_not_part_runs(tmp_path: Path) 
         assert key(*words) == same
     for words in (["seed=3"], ["stage.frontend.batch=4"], ["data.augment.color=0.9"], ["model.node_offset_px=3"]):
         assert key(*words) != same
+
+
+def test_a_run_with_a_past_leaves_no_front_end_under_the_key_of_a_run_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained with a rate that falls over 4 steps, then over 8: not what a run of 8 steps would have trained."""
+    words = ["cache.frontend=true", "stages=[frontend]", "stage.frontend.schedule.name=poly"]
+    key = "stage.frontend.steps"
+    run(tmp_path, "begun", *words)
+    longer = [*words, f"{key}=8", "resume=auto", f"resume_changes=[{key}]"]
+    for _ in range(2):  # nor does any later sitting
+        resumed = run(tmp_path, "begun", *longer)
+        assert "the front end is not shared" in capsys.readouterr().out
+    fresh = run(tmp_path, "fresh", *words, f"{key}=8")
+    assert "taken from" not in capsys.readouterr().out
+    assert not all(torch.equal(resumed["model"][name], weight) for name, weight in fresh["model"].items())
+    run(tmp_path, "taker", "cache.frontend=true", "stage.frontend.schedule.name=poly", f"{key}=8")
+    assert "taken from" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_as_it_began_shares_its_front_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["cache.frontend=true", "stages=[frontend]"]
+    run(tmp_path, "begun", *words)
+    (path,) = (tmp_path / "cache").glob("frontend-*.pt")
+    path.unlink()
+    run(tmp_path, "begun", *words, "resume=auto")
+    assert path.is_file() and "is not shared" not in capsys.readouterr().out
+
+
+def test_a_cache_that_is_gone_at_the_end_costs_the_run_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = SharedFrontend(tmp_path / "cache" / "frontend-a.pt", print, lambda: None)
+    with shared.locked():
+        shutil.rmtree(tmp_path / "cache")
+        shared.publish({"step": 1})
+    assert checkpoint.load(shared.path)["step"] == 1
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "cache").touch()
+    shared.publish({"step": 1})
+    assert "warning: the front end is not shared" in capsys.readouterr().out
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

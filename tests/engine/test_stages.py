@@ -1,13 +1,16 @@
 """The stages on a network small enough to stop at every step: resuming is exact, order and hand-over are right."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
+from configs.errors import UserError
 from configs.schema import (
     Head,
     OptimizerConfig,
@@ -28,7 +31,7 @@ from engine.losses import CrossEntropy
 from engine.optim import build_optimizer
 from engine.progress import Progress
 from engine.report import Reporter
-from engine.runtime import Stopped, StopRequest, choose_runtime
+from engine.runtime import Runtime, Stopped, StopRequest, choose_runtime
 from engine.stages import Plan, StageRunner
 
 CLASSES = ["left", "right", "none"]
@@ -87,9 +90,20 @@ def setting(**changes: Any) -> StageConfig:
 
 
 class Sitting:
-    """One process' worth of a run in `path`, stopped when micro-batch number `stop_at` (over all stages) is read."""
+    """One process' worth of a run in `path`, stopped when micro-batch number `stop_at` (over all stages) is read.
 
-    def __init__(self, path: Path, stop_at: int | None = None, stages: list[str] = STAGES, **changes: Any) -> None:
+    Every micro-batch is waited for `data_s` seconds; `validation` gives the batches that are scored.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        stop_at: int | None = None,
+        stages: list[str] = STAGES,
+        data_s: float = 0.0,
+        validation: Callable[[], list[Batch]] = lambda: [batch_of([10**6, 10**6 + 1])],
+        **changes: Any,
+    ) -> None:
         self.folder = RunFolder(path)
         self.folder.acquire()
         self.stop = StopRequest()
@@ -109,6 +123,7 @@ class Sitting:
                     if self.read == stop_at:
                         self.stop.wanted = True
                     self.read += 1
+                    time.sleep(data_s)
                     yield batch_of([seed + 2 * number, seed + 2 * number + 1])
 
             return stream
@@ -121,7 +136,7 @@ class Sitting:
             seed=1,
             make_context=fresh_context,
             train_batches=batches,
-            validation_batches=lambda: [batch_of([10**6, 10**6 + 1])],
+            validation_batches=validation,
             kept_maps=lambda _: None,
             shared_frontend=None,
             header={"schedule": {"dilations": [1], "field_cells": 1}},
@@ -132,7 +147,7 @@ class Sitting:
             StageRunner(plan, model, progress, self.folder, runtime, self.report, self.stop).run(resumed)
         finally:
             self.report.close()
-            self.folder.release()
+            self.folder.close()
 
 
 def assert_equal(one: Any, other: Any, where: str = "") -> None:
@@ -215,6 +230,64 @@ def test_best_is_the_best_of_all_stages(uninterrupted: RunFolder) -> None:
 def test_an_identity_is_certified(uninterrupted: RunFolder) -> None:
     identity = checkpoint.load(uninterrupted.last)["progress"]["identity"]
     assert identity["agreement"] == 1 and identity["before"] == identity["after"]
+
+
+def test_the_steps_before_a_validation_are_safe_whatever_it_ends_in(tmp_path: Path, uninterrupted: RunFolder) -> None:
+    def broken() -> list[Batch]:
+        raise UserError("val/images/9.jpg: cannot be decoded")
+
+    with pytest.raises(UserError, match="cannot be decoded"):
+        Sitting(tmp_path, validation=broken)
+    assert checkpoint.load(tmp_path / "last.pt")["progress"]["step"] == 3, "validated after three steps"
+    Sitting(tmp_path)
+    assert_equal(checkpoint.load(tmp_path / "last.pt"), checkpoint.load(uninterrupted.last))
+
+
+def test_seconds_are_wall_time_waiting_for_data_and_validating_included(tmp_path: Path) -> None:
+    def slow() -> list[Batch]:
+        time.sleep(0.1)
+        return [batch_of([10**6])]
+
+    wait_s = 0.05
+    began_s = time.perf_counter()
+    whole = Sitting(tmp_path / "whole", stages=["frontend"], data_s=wait_s, validation=slow)
+    elapsed_s = time.perf_counter() - began_s
+    least_s = 2 * STEPS * wait_s + 2 * 0.1  # micro-batches and validations
+    assert least_s < whole.progress.results["frontend"].seconds <= elapsed_s
+    events = EventAccumulator(str(tmp_path / "whole"))
+    events.Reload()
+    for event in events.Scalars("frontend/images_per_second"):
+        assert event.value < 4 / (2 * wait_s)
+    with pytest.raises(Stopped):
+        Sitting(tmp_path / "broken", stop_at=4, stages=["frontend"], data_s=wait_s, validation=slow)
+    time.sleep(0.3)  # between two sittings no time passes
+    rest = Sitting(tmp_path / "broken", stages=["frontend"], data_s=wait_s, validation=slow)
+    assert least_s < rest.progress.results["frontend"].seconds < elapsed_s + 0.3
+
+
+def test_a_finished_run_keeps_each_weight_as_seldom_as_it_can(tmp_path: Path) -> None:
+    sitting = Sitting(tmp_path)
+    best = checkpoint.load(sitting.folder.best)["progress"]["stage"]
+    assert sitting.folder.best.samefile(sitting.folder.stage_file(best))
+    sitting.folder.finish({})
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == [
+        "best.pt", "context.pt", "frontend.pt", "joint.pt", "last.pt"
+    ]  # fmt: skip
+
+
+def test_a_run_of_a_cpu_goes_on_where_its_random_state_has_no_gpu_s(tmp_path: Path) -> None:
+    """The other device's generators get a seed; nothing is looked up that is not there."""
+    with pytest.raises(Stopped):
+        Sitting(tmp_path, stop_at=3)
+    rng = checkpoint.load(tmp_path / "last.pt")["rng"]
+    assert rng.keys() == {"torch"}
+    sitting = Sitting(tmp_path / "other", stages=["frontend"])
+    runner = StageRunner.__new__(StageRunner)
+    runner.plan = Plan(**{name: None for name in Plan.__dataclass_fields__} | {"seed": 1})  # type: ignore[arg-type]
+    runner.progress = sitting.progress
+    runner.runtime = Runtime(torch.device("cuda"), Precision.float32, 1)
+    runner._restore_random_state(rng)
+    assert torch.equal(torch.get_rng_state(), rng["torch"])
 
 
 def test_accumulation_changes_no_gradient() -> None:

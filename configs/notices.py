@@ -1,0 +1,39 @@
+"""What a run is told of its settings though nothing about them is wrong."""
+
+from configs.schema import Config, MapSource, StageConfig
+
+
+def notices(config: Config) -> list[str]:
+    """One line for everything that these settings leave out or never reach."""
+    found = []
+    for name in config.stages:
+        stage: StageConfig = getattr(config.stage, name)
+        found += _kept_maps(name, stage, config) + _warmup(name, stage)
+    return found
+
+
+def _kept_maps(name: str, stage: StageConfig, config: Config) -> list[str]:
+    if stage.maps is not MapSource.cached:
+        return []
+    augment = config.data.augment
+    lost = {
+        "scale": (augment.scale_min, augment.scale_max) != (1, 1),
+        "rotation": augment.rotation_deg > 0,
+        "color": augment.color > 0,
+    }
+    left_out = [key for key, is_set in lost.items() if is_set]
+    if not left_out:
+        return []
+    return [
+        f"stage.{name}.maps=cached: this stage learns from maps of whole, unchanged images; of data.augment it leaves "
+        f"out {', '.join(left_out)}; stage.{name}.maps=computed applies them"
+    ]
+
+
+def _warmup(name: str, stage: StageConfig) -> list[str]:
+    if stage.schedule.warmup_steps <= stage.steps:
+        return []
+    return [
+        f"stage.{name}: the warm-up of {stage.schedule.warmup_steps} steps is longer than the stage's {stage.steps}; "
+        f"the learning rate never reaches {stage.lr:g}"
+    ]

@@ -1,0 +1,129 @@
+"""Files that are there whole or not at all, and locks that die with their process."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from configs.errors import FAILED, UserError
+
+TEMPORARY = ".*.tmp"
+POLL_S = 0.2  # between two looks at a lock that another process holds
+_held: set["FileLock"] = set()  # by this process
+
+
+class CannotWriteError(UserError):
+    """A disk is full or a folder is gone; what was there before is untouched."""
+
+    exit_code = FAILED
+
+
+@contextmanager
+def replacing(path: Path, keep_as: Path | None = None) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of `path` when the block ends, written through to the disk.
+
+    After any crash `path` holds the old content or the new one, whole; or, with `keep_as`, where the old file goes
+    when the new one is complete, at least that is there. Raises CannotWriteError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if keep_as is not None and path.exists():
+            path.replace(keep_as)
+        temporary.replace(path)
+        _write_through(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CannotWriteError(
+            f"{path} cannot be written ({error.strerror or error}); what was saved there before is untouched; make "
+            "room or correct the folder, and go on with resume=auto"
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Raises CannotWriteError, and ValueError for NaN and Inf, which JSON does not have."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files of processes that were killed while they wrote."""
+    for leftover in folder.glob(TEMPORARY):
+        leftover.unlink(missing_ok=True)
+
+
+def _write_through(folder: Path) -> None:
+    """Renames are on the disk when their folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class FileLock:
+    """A lock that one process at a time holds; that of a dead process is free at once.
+
+    `flock` belongs to the open file, which forked processes (the workers that read images) share and would hold on to
+    for as long as they live, so they close it first of all. Raises OSError where the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        """Whether it is ours now; never waits."""
+        file = self._path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+        _held.add(self)
+        return True
+
+    def release(self) -> None:
+        _held.discard(self)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _release_inherited() -> None:
+    """In a forked process: let go of what the parent holds, and goes on holding."""
+    for lock in list(_held):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_release_inherited)
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None], check: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock; where another process has it, call `on_wait` once and wait. `check` may raise to stop waiting."""
+    lock = FileLock(path)
+    if not lock.acquire():
+        on_wait()
+        while not lock.acquire():
+            check()
+            time.sleep(POLL_S)
+    try:
+        yield
+    finally:
+        lock.release()
