@@ -175,7 +175,7 @@ class FolderConfig:
     label_suffix: str = ".png"
     list_file: str = ""  # e.g. "{split}.txt": one sample name a line, or "image label"; empty: all files
     class_names: list[str] = field(default_factory=list)
-    palette: list[list[int]] = field(default_factory=list)  # one [r, g, b] a class; empty: made up
+    palette: list[list[int]] = field(default_factory=list)  # one [r, g, b] a class; empty: clear ones, made up
     label_ids: list[int] = field(default_factory=list)  # raw id of each class in the files; empty: 0, 1, 2, ...
     ignore_ids: list[int] = field(default_factory=lambda: [255])  # raw ids that mean void
     rgb_labels: bool = False  # labels are colours of `palette`, not ids

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from data.dataset import FileSet, Pair, read_label
 from data.folder import SPLIT_CURE, missing, pair_folders, read_names, require_files
-from data.labels import CAMVID, VOID, Color, ColorDecoder, IdDecoder, id_table
+from data.labels import CAMVID, VOID, ColorDecoder, IdDecoder, id_table
+from data.palette import Color
 
 # Raw ids of the 12-id edition in our order: Building, Tree, Sky, Car, Sign, Road, Pedestrian, Fence, Pole, Sidewalk,
 # Bicyclist. Its own order is Sky, Building, Pole, Road, Sidewalk, Tree, SignSymbol, Fence, Car, Pedestrian, Bicyclist.

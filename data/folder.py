@@ -9,7 +9,8 @@ from typing import NamedTuple, cast
 from configs.errors import UserError
 from configs.schema import FolderConfig
 from data.dataset import FileSet, Pair, read_label
-from data.labels import ClassSet, Color, ColorDecoder, IdDecoder, distinct_palette, id_table
+from data.labels import ClassSet, ColorDecoder, IdDecoder, id_table
+from data.palette import Color, distinct_palette
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 SPLIT_CURE = (

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from configs.errors import UserError
 from configs.schema import VOID as VOID
 from configs.schema import DataName
+from data.palette import MAX_CLASSES, Color, voc_palette
 
 NOT_ALLOWED = 254  # in an id table: a raw id that the data set does not have
-MAX_CLASSES = 254  # train ids 0..253
 
-Color = tuple[int, int, int]
 Labels = NDArray[np.uint8]
 RawIds = NDArray[np.uint8] | NDArray[np.uint16]
 CODE_OF_RGB = np.array([1 << 16, 1 << 8, 1], dtype=np.float32)  # exact below 2^24, and a fast product
@@ -43,15 +42,6 @@ class ClassSet:
         return len(self.names)
 
 
-def distinct_palette(num_classes: int) -> tuple[Color, ...]:
-    """The VOC colour map: the bits of the id, three at a time, become the high bits of red, green and blue."""
-
-    def channel(index: int, bit: int) -> int:
-        return sum(((index >> (3 * place + bit)) & 1) << (7 - place) for place in range(3))
-
-    return tuple((channel(i, 0), channel(i, 1), channel(i, 2)) for i in range(num_classes))
-
-
 VOC = ClassSet(
     (
         "background",
@@ -76,7 +66,7 @@ VOC = ClassSet(
         "train",
         "tvmonitor",
     ),
-    distinct_palette(21),
+    voc_palette(21),
 )
 
 # name, labelId (cityscapesScripts), colour; the position is the trainId. Every other id from 0 to 33 is void.

@@ -12,11 +12,12 @@ from PIL import Image
 
 from configs.errors import DamagedFileError
 from data.dataset import FileSet, Pair, read_image, read_label
-from data.labels import ClassSet, ColorDecoder, IdDecoder, distinct_palette, id_table
+from data.labels import ClassSet, ColorDecoder, IdDecoder, id_table
+from data.palette import voc_palette
 
 IDS = np.array([[0, 1, 2], [3, 1, 255]], dtype=np.uint8)
 DECODER = IdDecoder(id_table(range(16), [255]), "")
-CLASSES = ClassSet(tuple(f"class {k}" for k in range(16)), distinct_palette(16))
+CLASSES = ClassSet(tuple(f"class {k}" for k in range(16)), voc_palette(16))
 
 
 def colors(height: int, width: int) -> NDArray[np.uint8]:
@@ -48,7 +49,7 @@ def file_set(image: Path, label: Path) -> FileSet:
 
 def test_palette_and_gray_labels_are_read_as_indices(tmp_path: Path) -> None:
     palette = Image.fromarray(IDS, "P")
-    palette.putpalette([channel for color in distinct_palette(256) for channel in color])
+    palette.putpalette([channel for color in voc_palette(256) for channel in color])
     palette.save(tmp_path / "palette.png")
     Image.fromarray(IDS).save(tmp_path / "gray.png")
     for name in ("palette.png", "gray.png"):

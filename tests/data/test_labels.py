@@ -1,5 +1,7 @@
 """Class sets, id tables and the two decoders."""
 
+from itertools import combinations
+from math import dist
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +17,32 @@ from data.labels import (
     ClassSet,
     ColorDecoder,
     IdDecoder,
-    distinct_palette,
     id_table,
     ranges,
 )
+from data.palette import distinct_palette, voc_palette
 
 FILE = Path("some/label.png")
 
 
 def test_palette_is_the_one_of_the_voc_devkit() -> None:
-    palette = distinct_palette(256)
+    palette = voc_palette(256)
     known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 15: (192, 128, 128), 20: (0, 64, 128), 255: (224, 224, 192)}
     assert {index: palette[index] for index in known} == known
     assert len(set(palette)) == 256
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "apart", "from_taken"), [(2, 200, 200), (5, 160, 160), (12, 120, 120), (20, 80, 80), (254, 30, 35)]
+)
+def test_made_up_colours_lie_apart_from_each_other_and_from_white_black_and_the_red_of_errors(
+    num_classes: int, apart: int, from_taken: int
+) -> None:
+    palette = distinct_palette(num_classes)
+    assert len(palette) == num_classes and palette == distinct_palette(254)[:num_classes]
+    assert min(dist(one, other) for one, other in combinations(palette, 2)) >= apart
+    for taken in ((255, 255, 255), (0, 0, 0), (200, 30, 30)):
+        assert min(dist(color, taken) for color in palette) >= from_taken, taken
 
 
 def test_class_sets_have_the_published_counts_and_colours_of_their_own() -> None:
@@ -91,7 +106,7 @@ def test_a_mask_of_0_and_255_is_told_that_255_means_ignore() -> None:
 
 
 def test_painted_ids_come_back_from_their_colours() -> None:
-    palette = distinct_palette(254)
+    palette = voc_palette(254)
     ids = np.random.default_rng(1).permutation(254).astype(np.uint8).reshape(2, 127)
     decode = ColorDecoder({color: index for index, color in enumerate(palette)}, "")
     assert np.array_equal(decode(np.array(palette, dtype=np.uint8)[ids], FILE), ids)
