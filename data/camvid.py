@@ -4,7 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from data.dataset import FileSet, Pair, read_label
-from data.folder import SPLIT_CURE, missing, pair_folders, read_names, require_files
+from data.files import SPLIT_CURE, Shelf, missing, pair_folders, require_files
+from data.folder import read_names
 from data.labels import CAMVID, VOID, ColorDecoder, IdDecoder, id_table
 from data.palette import Color
 
@@ -61,8 +62,8 @@ def _open_original(root: Path, split: str) -> FileSet:
     if not source.is_file():
         cure = "the 32-colour edition ships no split: write its names there, one a line, e.g. 0001TP_006690; or "
         raise missing(source, cure + SPLIT_CURE)
-    names = read_names(source)
-    pairs = [Pair(name, root / STILLS / f"{name}.png", root / APPROVED / f"{name}_L.png") for name in names]
+    stills, approved = Shelf(root / STILLS, ".png"), Shelf(root / APPROVED, "_L.png")
+    pairs = [Pair(name, stills.file(name), approved.file(name)) for name in read_names(source)]
     meanings = {color: CAMVID.names.index(name) for name, colors in COLORS.items() for color in colors}
     decoder = ColorDecoder(meanings | {VOID_COLOR: VOID}, "the 32 colours of CamVid's label_colors.txt are required")
     title = "CamVid (original edition, 32 colours in 11 classes)"

@@ -1,13 +1,15 @@
 """Cityscapes: `leftImg8bit/{split}/*/*_leftImg8bit.png` with `gtFine/{split}/*/*_gtFine_*.png`."""
 
+import os
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from data.dataset import FileSet, read_label
-from data.folder import SPLIT_CURE, list_files, missing, pair_files
+from data.files import SPLIT_CURE, files_below, list_files, missing, pair_files
 from data.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, IdDecoder, Labels, id_table
+from data.names import without_suffix
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_IDS, TRAIN_IDS = "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
@@ -24,12 +26,12 @@ def open_cityscapes(root: Path, split: str) -> FileSet:
     """
     images, labels = root / "leftImg8bit" / split, root / "gtFine" / split
     for folder in (images, labels):
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise missing(folder, CURE)
-    has_label_ids = next(labels.rglob(f"*{LABEL_IDS}"), None) is not None
+    has_label_ids = bool(files_below(labels, LABEL_IDS))
     suffix = LABEL_IDS if has_label_ids else TRAIN_IDS
     pairs = pair_files(list_files(images, IMAGE_SUFFIX), list_files(labels, suffix))
-    pairs = [pair._replace(name=pair.image.name.removesuffix(IMAGE_SUFFIX)) for pair in pairs]
+    pairs = [pair._replace(name=without_suffix(pair.image.name, IMAGE_SUFFIX)) for pair in pairs]
     kind = "labelIds mapped to trainIds" if has_label_ids else "trainIds as they are"
     decoder = IdDecoder(
         _label_id_table() if has_label_ids else id_table(range(CITYSCAPES.num_classes), [255]),

@@ -1,6 +1,5 @@
-"""Finding files: pairs of images and labels by folders or list files, and one's own data set made of them."""
+"""One's own data set, and the list files that name the samples of a split."""
 
-import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -9,14 +8,10 @@ from typing import NamedTuple, cast
 from configs.errors import UserError
 from configs.schema import FolderConfig
 from data.dataset import FileSet, Pair, read_label
+from data.files import SPLIT_CURE, Shelf, missing, pair_folders, pick, require_files
 from data.labels import ClassSet, ColorDecoder, IdDecoder, id_table
+from data.names import IMAGE_SUFFIXES, readable, without_suffix
 from data.palette import Color, distinct_palette
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
-SPLIT_CURE = (
-    "correct data.root or the split's name (data.train_split, data.val_split, split= of eval.py), or, with "
-    "data=folder, the patterns data.folder.images, labels and list_file"
-)
 
 
 class Line(NamedTuple):
@@ -64,81 +59,15 @@ def read_list(path: Path) -> list[Line]:
 
 def read_names(path: Path) -> list[str]:
     """A list of one name a line; an image extension on a name is dropped."""
-    lines = read_list(path)
-    for line in lines:
+    places: dict[str, str] = {}
+    for line in read_list(path):
         if len(line.words) > 1:
             raise UserError(f"{line.place}: {' '.join(line.words)}; one name a line is required; correct the line")
-    return [without_suffix(line.words[0], "") for line in lines]
-
-
-def missing(wanted: Path, cure: str) -> UserError:
-    """The error for a file or folder that is not where the layout has it; it tells what lies there instead."""
-    nearest = next(folder for folder in wanted.parents if folder.is_dir())
-    names = sorted(entry.name for entry in nearest.iterdir())
-    found = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    return UserError(f"there is no {wanted}; {nearest} holds {found or 'nothing'}; {cure}")
-
-
-def without_suffix(name: str, suffix: str) -> str:
-    """The common part of a file's name; with no suffix given, any image extension is dropped."""
-    if suffix:
-        return name.removesuffix(suffix)
-    stem, extension = os.path.splitext(name)
-    return stem if extension.lower() in IMAGE_SUFFIXES else name
-
-
-def list_files(folder: Path, suffix: str, cure: str = SPLIT_CURE) -> dict[str, Path]:
-    """Common part of the name (path below `folder`) -> file, for all files with the suffix; "" takes any image."""
-    if not folder.is_dir():
-        raise missing(folder, cure)
-    files: dict[str, Path] = {}
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        # Folders match, too: one that is named like an image is an error when read, not a sample silently left out.
-        for file in (Path(parent, name) for name in folders + names if not name.startswith(".")):
-            path = file.relative_to(folder).as_posix()
-            name = without_suffix(path, suffix)
-            if name == path:
-                continue
-            if name in files:
-                raise UserError(f"{files[name]} and {file} have one name; tell them apart by data.folder.image_suffix")
-            files[name] = file
-    if not files:
-        raise UserError(f"{folder} holds no {suffix or 'image'} files; {cure}")
-    return files
-
-
-def pair_files(images: dict[str, Path], labels: dict[str, Path]) -> list[Pair]:
-    """Images and labels of the same name, sorted by name. Raises UserError where one has no partner."""
-    _refuse_lonely("image", "label", images, labels)
-    _refuse_lonely("label", "image", labels, images)
-    return [Pair(name, images[name], labels[name]) for name in sorted(images)]
-
-
-def _refuse_lonely(kind: str, partner: str, files: dict[str, Path], partners: dict[str, Path]) -> None:
-    lonely = sorted(files.keys() - partners.keys())
-    if lonely:
-        raise UserError(
-            f"{len(lonely)} of {len(files)} {kind}s have no {partner}, the first is {files[lonely[0]]}; every {kind} "
-            f"needs the {partner} of the same name (others are like {min(partners.values())}); add or remove files"
-        )
-
-
-def pair_folders(images: Path, labels: Path, image_suffix: str = "", label_suffix: str = ".png") -> list[Pair]:
-    return pair_files(list_files(images, image_suffix), list_files(labels, label_suffix))
-
-
-def require_files(pairs: Iterable[Pair], source: Path) -> list[Pair]:
-    """The pairs that the list `source` names. Raises UserError where files are missing."""
-    kept = list(pairs)
-    for kind, paths in (("image", [pair.image for pair in kept]), ("label", [pair.label for pair in kept])):
-        absent = [path for path in paths if not path.exists()]
-        if absent:
-            raise UserError(
-                f"{source}: the {kind}s of {len(absent)} of {len(kept)} samples are missing, the first is {absent[0]}; "
-                "add the files, or take the samples out of the list"
-            )
-    return kept
+        name = without_suffix(line.words[0], "")
+        if name in places:
+            raise UserError(f"{line.place}: {line.words[0]} is the sample of {places[name]} already; remove one")
+        places[name] = f"{line.place} ({line.words[0]})"
+    return list(places)
 
 
 def open_folder(root: Path, split: str, config: FolderConfig) -> FileSet:
@@ -147,26 +76,45 @@ def open_folder(root: Path, split: str, config: FolderConfig) -> FileSet:
     images, labels = (root / pattern.replace("{split}", split) for pattern in (config.images, config.labels))
     if config.list_file:
         source = root / config.list_file.replace("{split}", split)
-        found = [_listed(line, root, images, labels, config) for line in read_list(source)]
-        pairs = require_files(found, source)
+        pairs = require_files(_listed(read_list(source), root, images, labels, config), source)
     else:
         pairs = pair_folders(images, labels, config.image_suffix, config.label_suffix)
-    return FileSet(f"folder {root}", split, pairs, classes, partial(read_label, decoder=decoder))
+    return FileSet(f"folder {readable(root)}", split, pairs, classes, partial(read_label, decoder=decoder))
 
 
-def _listed(line: Line, root: Path, images: Path, labels: Path, config: FolderConfig) -> Pair:
-    """The sample of a line: a name below the two folders, or "image label", both below the root."""
-    name = without_suffix(line.words[0], config.image_suffix)
+def _listed(lines: Iterable[Line], root: Path, images: Path, labels: Path, config: FolderConfig) -> list[Pair]:
+    """The samples of a list. Raises UserError for two lines that mean the same one."""
+    image_files, label_files = Shelf(images, config.image_suffix), Shelf(labels, config.label_suffix)
+    pairs, places = [], dict[Path, str]()
+    for line in lines:
+        pair = _sample(line, root, image_files, label_files)
+        if pair.image == pair.label:
+            raise UserError(f"{line.place}: {readable(pair.image)} is image and label in one; correct the line")
+        # A label may serve several images, but a name alone has one label: two such lines would share it.
+        for file in (pair.image,) if len(line.words) == 2 else (pair.image, pair.label):
+            if file in places:
+                raise UserError(f"{line.place}: {line.words[0]} is the sample of {places[file]} already; remove one")
+            places[file] = f"{line.place} ({line.words[0]})"
+        pairs.append(pair)
+    return pairs
+
+
+def _sample(line: Line, root: Path, images: Shelf, labels: Shelf) -> Pair:
+    """What a line means: a name below the two folders, with or without extension, or "image label" below the root."""
+    name = without_suffix(line.words[0], images.suffix)
     match line.words:
         case [image, label]:
             return Pair(name, root / image, root / label)
-        case [_]:
-            suffixes = (
-                [config.image_suffix] if config.image_suffix else [*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)]
-            )
-            files = [images / (name + suffix) for suffix in suffixes]
-            image_file = next((file for file in files if file.exists()), files[0])
-            return Pair(name, image_file, labels / (name + config.label_suffix))
+        case [word]:
+            label_file = labels.file(name, f"{line.place} means one of them: keep one")
+            written = word[len(name) :]
+            if written:
+                found = [file for file in images.files(name) if without_suffix(str(file), written) != str(file)]
+            else:  # labels may lie beside their images
+                found = [file for file in images.files(name) if file != label_file]
+            cure = f"{line.place} may mean both: write the name there with its extension"
+            absent = images.folder / (name + (written or images.suffix or IMAGE_SUFFIXES[0]))
+            return Pair(name, pick(found, written or images.suffix, cure) if found else absent, label_file)
     raise UserError(
         f"{line.place}: {len(line.words)} words; 'name' or 'image label' is required, without blanks in names"
     )

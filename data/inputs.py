@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from configs.errors import UserError
-from data.folder import IMAGE_SUFFIXES, list_files, without_suffix
+from data.files import list_files
+from data.names import IMAGE_SUFFIXES, without_suffix
 
 
 class Request(NamedTuple):
@@ -22,7 +23,7 @@ def requests(source: Path, output: Path) -> list[Request]:
     Raises UserError where there is no image, where two share a name, or where an image would be written over.
     """
     if source.is_dir():
-        found = list_files(source, "", "give an image, or a folder that holds some")
+        found = list_files(source, "")
     elif source.suffix.lower() in IMAGE_SUFFIXES:
         found = {without_suffix(source.name, ""): source}
     else:

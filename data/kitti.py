@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from data.dataset import FileSet, read_label
-from data.folder import pair_folders
+from data.files import pair_folders
 from data.labels import KITTI, IdDecoder, id_table
 
 CURE = (

@@ -8,7 +8,8 @@ import numpy as np
 
 from configs.errors import DamagedFileError, UserError
 from data.dataset import FileSet, Pair, read_label
-from data.folder import missing, read_names, require_files
+from data.files import Shelf, missing, require_files
+from data.folder import read_names
 from data.labels import VOC, VOID, IdDecoder, Labels, id_table
 
 SPLITS = ("train", "trainval", "val", "train_aug")
@@ -42,8 +43,8 @@ def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> F
 
 def _voc_pairs(voc: Path, split: str) -> list[Pair]:
     source = voc / LISTS / f"{split}.txt"
-    images, labels = voc / "JPEGImages", voc / "SegmentationClass"
-    found = [Pair(name, images / f"{name}.jpg", labels / f"{name}.png") for name in read_names(source)]
+    images, labels = Shelf(voc / "JPEGImages", ".jpg"), Shelf(voc / "SegmentationClass", ".png")
+    found = [Pair(name, images.file(name), labels.file(name)) for name in read_names(source)]
     return require_files(found, source)
 
 
@@ -56,7 +57,8 @@ def _sbd_pairs(sbd_root: Path | None, download: bool, exclude: set[str]) -> list
         raise missing(sbd_root / "benchmark_RELEASE" / "dataset" / "cls", SBD_CURE)
     lists = (sbd / "train.txt", sbd / "val.txt")
     names = sorted({name for source in lists for name in read_names(source)} - exclude)
-    found = [Pair(name, sbd / "img" / f"{name}.jpg", sbd / "cls" / f"{name}.mat") for name in names]
+    images, labels = Shelf(sbd / "img", ".jpg"), Shelf(sbd / "cls", ".mat")
+    found = [Pair(name, images.file(name), labels.file(name)) for name in names]
     return require_files(found, sbd / "train.txt and val.txt")
 
 
@@ -99,7 +101,7 @@ def _download_sbd(root: Path) -> None:
 
 
 def _read_voc_label(path: Path, decoder: IdDecoder) -> Labels:
-    return decoder(_read_sbd(path), path) if path.suffix == ".mat" else read_label(path, decoder)
+    return decoder(_read_sbd(path), path) if path.suffix.lower() == ".mat" else read_label(path, decoder)
 
 
 def _read_sbd(path: Path) -> Labels:

@@ -2,7 +2,7 @@
 
 import hashlib
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +18,7 @@ from configs.errors import DamagedFileError
 from configs.schema import DataConfig, DataName, FolderConfig, ShapesConfig
 from data.build import digest, leaks, open_images
 from data.camvid import COLORS
+from data.dataset import FileSet, Pair
 from data.labels import CAMVID, CITYSCAPES_LABEL_IDS, VOID
 
 Make = Callable[[Path], DataConfig]
@@ -318,6 +319,12 @@ def own(root: Path, **keys: object) -> DataConfig:
     return DataConfig(name=DataName.folder, root=str(root), folder=FolderConfig(**settings))  # type: ignore[arg-type]
 
 
+def open_pairs(config: DataConfig) -> Sequence[Pair]:
+    images = open_images(config, "train")
+    assert isinstance(images, FileSet)
+    return images.pairs
+
+
 def test_folders_patterns_and_suffixes_find_a_foreign_layout(tmp_path: Path) -> None:
     cityscapes(tmp_path)
     config = own(
@@ -361,6 +368,125 @@ def test_lists_with_doubtful_lines_are_refused(tmp_path: Path, lines: list[str],
     with pytest.raises(ValueError, match=complaint) as error:
         open_images(own(tmp_path, list_file="{split}.txt"), "train")
     assert "train.txt" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "chosen"),
+    [
+        ("x.png", "x.png"),
+        ("x.jpg", "x.jpg"),
+        ("x.PNG", "x.png"),
+        ("y", "y.JPG"),
+        ("y.jpg", "y.JPG"),
+        ("z.a", "z.a.bmp"),
+    ],
+)
+def test_a_line_means_the_file_that_it_spells(tmp_path: Path, line: str, chosen: str) -> None:
+    for name in ("x.png", "x.jpg", "y.JPG", "z.a.bmp"):
+        write_image(tmp_path / "train" / "images" / name)
+        write_label(tmp_path / "train" / "labels" / f"{name.rpartition('.')[0]}.png")
+    write_list(tmp_path / "train.txt", line)
+    (pair,) = open_pairs(own(tmp_path, list_file="{split}.txt"))
+    assert pair.image.name == chosen
+
+
+def test_a_written_extension_is_never_exchanged_and_a_name_of_two_images_is_no_guess(tmp_path: Path) -> None:
+    config = own(tmp_path, list_file="{split}.txt")
+    write_image(tmp_path / "train" / "images" / "x.jpg")
+    write_label(tmp_path / "train" / "labels" / "x.png")
+    write_list(tmp_path / "train.txt", "x.png")
+    with pytest.raises(
+        ValueError, match=r"1 of 1 samples are missing, the first is .*images/x\.png; .*correct the list"
+    ):
+        open_images(config, "train")
+    write_image(tmp_path / "train" / "images" / "x.png")
+    write_list(tmp_path / "train.txt", "x")
+    with pytest.raises(ValueError, match=r"x\.jpg and .*x\.png have one name; .*line 1 .*with its extension"):
+        open_images(config, "train")
+
+
+def test_a_label_beside_its_image_is_not_taken_for_the_image(tmp_path: Path) -> None:
+    write_image(tmp_path / "train" / "x.jpg")
+    write_label(tmp_path / "train" / "x.png")
+    config = own(tmp_path, images="{split}", labels="{split}", list_file="{split}.txt")
+    write_list(tmp_path / "train.txt", "x")
+    (pair,) = open_pairs(config)
+    assert (pair.image.name, pair.label.name) == ("x.jpg", "x.png")
+    write_list(tmp_path / "train.txt", "x.png")
+    with pytest.raises(ValueError, match=r"line 1: .*x\.png is image and label in one"):
+        open_images(config, "train")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("x", "x.jpg"),
+        ("x.JPG", "x.jpg"),
+        ("x.png", "x.jpg"),
+        ("x.jpg", "./x.jpg"),
+        ("x", "train/images/x.jpg train/labels/x.png"),
+        ("train/images/x.jpg train/labels/x.png", "train//images/x.jpg train/labels/other.png"),
+    ],
+)
+def test_two_lines_that_mean_one_sample_are_refused_by_both(tmp_path: Path, first: str, second: str) -> None:
+    for name in ("x.jpg", "x.png") if "x.png" in (first, second) else ("x.jpg",):
+        write_image(tmp_path / "train" / "images" / name)
+    write_label(tmp_path / "train" / "labels" / "x.png")
+    write_list(tmp_path / "train.txt", first, second)
+    with pytest.raises(ValueError) as error:
+        open_images(own(tmp_path, list_file="{split}.txt"), "train")
+    assert f"line 2: {second.split()[0]} is the sample of" in str(error.value)
+    assert f"line 1 ({first.split()[0]}) already" in str(error.value)
+
+
+def test_one_label_may_serve_two_images_that_are_named_in_full(tmp_path: Path) -> None:
+    for place in ("day", "night"):
+        write_image(tmp_path / place / "x.jpg")
+    write_label(tmp_path / "labels" / "x.png")
+    write_list(tmp_path / "train.txt", "day/x.jpg labels/x.png", "night/x.jpg labels/x.png")
+    assert len(open_images(own(tmp_path, list_file="{split}.txt"), "train")) == 2
+
+
+@pytest.mark.parametrize("make", [voc, camvid_original])
+def test_names_with_and_without_extension_are_one_sample_in_every_list(make: Make, tmp_path: Path) -> None:
+    config = make(tmp_path)
+    (source,) = tmp_path.rglob("train.txt")
+    write_list(source, "a", "b", "a.png")
+    with pytest.raises(ValueError, match=r"line 3: a\.png is the sample of .*train\.txt, line 1 \(a\) already"):
+        open_images(config, "train")
+
+
+def test_a_suffix_may_be_a_file_in_a_folder_of_each_name(tmp_path: Path) -> None:
+    write_image(tmp_path / "train" / "1" / "image.PNG")
+    write_label(tmp_path / "train" / "1" / "mask.png")
+    keys = {"images": "{split}", "labels": "{split}", "image_suffix": "/image.png", "label_suffix": "/mask.png"}
+    write_list(tmp_path / "train.txt", "1")
+    for list_file in ("", "{split}.txt"):
+        (pair,) = open_pairs(own(tmp_path, list_file=list_file, **keys))
+        assert (pair.name, pair.image.name, pair.label.name) == ("1", "image.PNG", "mask.png")
+
+
+@pytest.mark.parametrize("make", ON_DISK)
+@pytest.mark.parametrize("change", [str.upper, str.title])
+def test_the_case_of_a_suffix_says_nothing(make: Make, change: Callable[[str], str], tmp_path: Path) -> None:
+    config = make(tmp_path)
+    expected = [pair.name for pair in open_pairs(config)]
+    for path in [*tmp_path.rglob("*.*g")]:
+        path.rename(path.with_suffix(change(path.suffix)))
+    assert [pair.name for pair in open_pairs(config)] == expected
+
+
+def test_of_two_cases_of_a_suffix_the_one_that_is_set_is_taken_and_labels_need_none_set(tmp_path: Path) -> None:
+    for name in ("x.png", "x.PNG"):
+        write_image(tmp_path / "train" / "images" / name)
+        write_label(tmp_path / "train" / "labels" / name)
+    for suffix in (".png", ".PNG"):
+        (pair,) = open_pairs(own(tmp_path, image_suffix=suffix, label_suffix=suffix))
+        assert (pair.image.name, pair.label.name) == (f"x{suffix}", f"x{suffix}")
+    (tmp_path / "train" / "labels" / "x.png").unlink()
+    write_list(tmp_path / "train.txt", "x.png")
+    (pair,) = open_pairs(own(tmp_path, label_suffix="", list_file="{split}.txt"))
+    assert (pair.image.name, pair.label.name) == ("x.png", "x.PNG")
 
 
 def test_raw_ids_are_those_of_the_config(tmp_path: Path) -> None:

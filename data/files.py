@@ -1,0 +1,144 @@
+"""Finding files: all below a folder, those that a list names, and pairs of images and labels."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from configs.errors import UserError
+from data.dataset import Pair
+from data.names import readable, without_suffix
+
+SPLIT_CURE = (
+    "correct data.root or the split's name (data.train_split, data.val_split, split= of eval.py), or, with "
+    "data=folder, the patterns data.folder.images, labels and list_file"
+)
+TWIN_CURE = (
+    "keep one of them, or, with data=folder, tell them apart by data.folder.image_suffix and data.folder.label_suffix"
+)
+
+
+def missing(wanted: Path, cure: str) -> UserError:
+    """The error for a file or folder that is not where the layout has it; it tells what lies there instead."""
+    nearest = next(folder for folder in wanted.parents if os.path.isdir(folder))
+    try:
+        names = sorted(os.listdir(nearest))
+    except OSError as error:
+        return unreadable(nearest, error)
+    found = ", ".join(map(readable, names[:12])) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return UserError(f"there is no {readable(wanted)}; {readable(nearest)} holds {found or 'nothing'}; {cure}")
+
+
+def unreadable(path: object, error: OSError) -> UserError:
+    return UserError(
+        f"{readable(path)}: cannot be read ({error.strerror}), and nothing is left out without a word; make it "
+        "readable, or move it elsewhere"
+    )
+
+
+def files_below(folder: Path, suffix: str) -> dict[str, list[Path]]:
+    """Common part of the name (path below `folder`) -> files, for all files with the suffix; "" takes any image.
+
+    Hidden files and folders are passed over.
+    """
+    found: dict[str, list[Path]] = {}
+    for file in _walk(folder):
+        path = file.relative_to(folder).as_posix()
+        name = without_suffix(path, suffix)
+        if name != path:
+            found.setdefault(name, []).append(file)
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Everything below a folder, folders too: one that is named like an image is an error when it is read."""
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in folders + files if not name.startswith("."))
+
+
+def pick(files: Sequence[Path], suffix: str, cure: str = TWIN_CURE) -> Path:
+    """The one file; of several, the one whose suffix is spelled like this. Raises UserError if more are left."""
+    exact = [file for file in files if str(file).endswith(suffix)] or files
+    if len(exact) > 1:
+        raise UserError(f"{readable(exact[0])} and {readable(exact[1])} have one name; {cure}")
+    return exact[0]
+
+
+def list_files(folder: Path, suffix: str) -> dict[str, Path]:
+    """As `files_below`, one file for each name. Raises UserError where there are none, or several of one name."""
+    if not os.path.isdir(folder):
+        raise missing(folder, SPLIT_CURE)
+    found = files_below(folder, suffix)
+    if not found:
+        raise UserError(f"{readable(folder)} holds no {suffix or 'image'} files; {SPLIT_CURE}")
+    return {name: pick(files, suffix) for name, files in found.items()}
+
+
+class Shelf:
+    """The files below a folder that a list names. Each folder is listed once, when a name first asks for it."""
+
+    def __init__(self, folder: Path, suffix: str) -> None:
+        self.folder, self.suffix = folder, suffix
+        self._below = suffix[: suffix.rfind("/") + 1]  # "/image.png" means a folder for each name
+        self._places: dict[Path, dict[str, list[Path]]] = {}
+
+    def files(self, name: str) -> list[Path]:
+        """All files of this name with the suffix; "" takes any image."""
+        below, common = os.path.split(name + self._below)
+        place = self.folder / below
+        if place not in self._places:
+            self._places[place] = self._listed(place)
+        return self._places[place].get(common, [])
+
+    def file(self, name: str, cure: str = TWIN_CURE) -> Path:
+        """The file of this name, or where it is missing. Raises UserError where there are several."""
+        files = self.files(name)
+        return pick(files, self.suffix, cure) if files else self.folder / (name + self.suffix)
+
+    def _listed(self, place: Path) -> dict[str, list[Path]]:
+        try:
+            entries = sorted(os.listdir(place))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
+            raise unreadable(place, error) from error
+        found: dict[str, list[Path]] = {}
+        for entry in entries:
+            name = without_suffix(entry, self.suffix[len(self._below) :])
+            if name != entry:
+                found.setdefault(name, []).append(place / entry)
+        return found
+
+
+def pair_files(images: dict[str, Path], labels: dict[str, Path]) -> list[Pair]:
+    """Images and labels of the same name, sorted by name. Raises UserError where one has no partner."""
+    _refuse_lonely("image", "label", images, labels)
+    _refuse_lonely("label", "image", labels, images)
+    return [Pair(name, images[name], labels[name]) for name in sorted(images)]
+
+
+def _refuse_lonely(kind: str, partner: str, files: dict[str, Path], partners: dict[str, Path]) -> None:
+    lonely = sorted(files.keys() - partners.keys())
+    if lonely:
+        raise UserError(
+            f"{len(lonely)} of {len(files)} {kind}s have no {partner}, the first is {readable(files[lonely[0]])}; "
+            f"every {kind} needs the {partner} of the same name (others are like {readable(min(partners.values()))}); "
+            "add or remove files"
+        )
+
+
+def pair_folders(images: Path, labels: Path, image_suffix: str = "", label_suffix: str = ".png") -> list[Pair]:
+    return pair_files(list_files(images, image_suffix), list_files(labels, label_suffix))
+
+
+def require_files(pairs: Iterable[Pair], source: Path) -> list[Pair]:
+    """The pairs that the list `source` names. Raises UserError where files are missing."""
+    kept = list(pairs)
+    for kind, paths in (("image", [pair.image for pair in kept]), ("label", [pair.label for pair in kept])):
+        absent = [path for path in paths if not os.path.exists(path)]
+        if absent:
+            raise UserError(
+                f"{readable(source)}: the {kind}s of {len(absent)} of {len(kept)} samples are missing, the first is "
+                f"{readable(absent[0])}; add the files, or correct the list or take the samples out of it"
+            )
+    return kept
