@@ -50,10 +50,28 @@ def files_below(folder: Path, suffix: str) -> dict[str, list[Path]]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Everything below a folder, folders too: one that is named like an image is an error when it is read."""
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(parent, name) for name in folders + files if not name.startswith("."))
+    """Everything below a folder, also behind symbolic links. Raises UserError for a folder that cannot be read.
+
+    A link to a folder that holds the link itself leads to nothing new and is not followed. Folders are among what is
+    found: one that is named like an image is an error when it is read, not a sample silently left out.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise unreadable(error.filename, error) from error
+
+    # Where a folder and those that led to it really lie.
+    chains: dict[str, tuple[Path, ...]] = {str(folder): (Path(os.path.realpath(folder)),)}
+    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        chain, followed = chains.pop(parent), []
+        for name in sorted(name for name in folders if not name.startswith(".")):
+            path = os.path.join(parent, name)
+            real = Path(os.path.realpath(path))
+            if not os.path.islink(path) or not any(real == place or real in place.parents for place in chain):
+                followed.append(name)
+                chains[path] = (*chain, real)
+            yield Path(path)
+        folders[:] = followed
+        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 
 
 def pick(files: Sequence[Path], suffix: str, cure: str = TWIN_CURE) -> Path:

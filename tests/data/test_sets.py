@@ -1,6 +1,7 @@
 """Every data set on little copies of its layout: one contract for all, then what each does on its own."""
 
 import hashlib
+import os
 import tarfile
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -556,6 +557,48 @@ def test_two_images_of_one_name_and_a_folder_named_like_an_image_are_not_passed_
     (tmp_path / "train" / "images" / "2.jpg").rename(tmp_path / "train" / "images" / "1.png")
     with pytest.raises(ValueError, match="have one name"):
         open_images(own(tmp_path), "train")
+
+
+@pytest.mark.parametrize("target", [".", "..", "../..", "../../..", "../y"])
+def test_a_link_that_leads_round_to_its_own_folder_adds_nothing(tmp_path: Path, target: str) -> None:
+    config = folder(tmp_path)
+    before = open_pairs(config)
+    (tmp_path / "train" / "images" / "y" / "up").symlink_to(target, target_is_directory=True)
+    assert open_pairs(config) == before
+
+
+def test_two_folders_that_link_to_each_other_end_and_a_link_elsewhere_is_followed(tmp_path: Path) -> None:
+    config = folder(tmp_path)
+    for kind in ("images", "labels"):
+        for one, other in ("xy", "yx"):
+            (tmp_path / "train" / kind / one / other).symlink_to(f"../{other}", target_is_directory=True)
+    assert [pair.name for pair in open_pairs(config)] == ["x/1", "x/y/1", "y/1", "y/x/1"]
+    (tmp_path / "train" / "images").rename(tmp_path / "elsewhere")
+    (tmp_path / "train" / "images").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert [pair.name for pair in open_pairs(config)] == ["x/1", "x/y/1", "y/1", "y/x/1"]
+
+
+def test_cities_behind_links_tell_their_kind_of_labels(tmp_path: Path) -> None:
+    config = cityscapes(tmp_path)
+    (tmp_path / "gtFine" / "train" / "aachen").rename(tmp_path / "aachen")
+    (tmp_path / "gtFine" / "train" / "aachen").symlink_to(tmp_path / "aachen", target_is_directory=True)
+    assert "labelIds mapped" in open_images(config, "train").describe()
+
+
+def test_a_folder_that_cannot_be_listed_is_not_left_out_without_a_word(tmp_path: Path) -> None:
+    """Too long a path fails for root as well, whom permissions do not stop."""
+    config = folder(tmp_path)
+    place = os.open(tmp_path / "train" / "images", os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=place)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    with pytest.raises(ValueError, match=r"images/d+.*: cannot be read \(File name too long\)"):
+        open_images(config, "train")
+    with pytest.raises(ValueError, match=r"there is no .*train/x+; .*train holds images, labels"):
+        open_images(own(tmp_path, images="{split}/" + "x" * 300), "train")
 
 
 # Both splits
