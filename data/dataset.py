@@ -1,7 +1,5 @@
 """A data set in files: one image and one label read, checked, and turned into RGB bytes and train ids."""
 
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +7,17 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from configs.errors import DamagedFileError, UserError
+from configs.errors import UserError
 from data.labels import ClassSet, ColorDecoder, IdDecoder, Labels, RawIds
+from data.names import readable
+from data.pixels import GRAY_16_MODES, TURNED, decode, rgb_bytes
 
-ORIENTATION_TAG = 0x0112  # EXIF; 1 is upright, 2 to 8 are mirrored or turned
-GRAY_16_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-RGB_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "La", "P", "PA", "1", "CMYK", "YCbCr")
+SAMPLE_CURE = "replace the file, or take the sample out of the split"
 COLOR_LABEL_MODES = ("RGB", "RGBA", "P", "L", "1")
 # Pillow spreads 2-bit and 4-bit gray over 0..255; as ids they must be divided back.
 GRAY_SPREAD = {"L;2": 85, "L;4": 17}
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error)
 
 LabelReader = Callable[[Path], Labels]
 
@@ -72,8 +69,9 @@ class FileSet:
         image_HW3, label_HW = read_image(pair.image), self.read_label(pair.label)
         if image_HW3.shape[:2] != label_HW.shape:
             raise UserError(
-                f"{pair.image} is {_size(image_HW3)} but its label {pair.label} is {_size(label_HW)} (width x height): "
-                "they must agree; replace one of them, or take the sample out of the split"
+                f"{readable(pair.image)} is {_size(image_HW3)} but its label {readable(pair.label)} is "
+                f"{_size(label_HW)} (width x height): they must agree; replace one of them, or take the sample out of "
+                "the split"
             )
         return image_HW3, label_HW
 
@@ -94,21 +92,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     without colour profiles, and 16-bit samples keep their high byte. Raises DamagedFileError, or UserError for other
     kinds of samples and for images that EXIF says are to be turned: their labels carry no such note.
     """
-    image, _, orientation = _decode(path)
-    if 2 <= orientation <= 8:
+    decoded = decode(path, SAMPLE_CURE)
+    if decoded.orientation in TURNED:
         raise UserError(
-            f"{path}: EXIF orientation {orientation} says that the image is to be turned or mirrored, and its label "
-            "does not say so; orientation 1 is required; turn the pixels (ImageMagick: mogrify -auto-orient FILE), or "
-            "remove the tag alone if the label fits the pixels as they are"
+            f"{readable(path)}: EXIF orientation {decoded.orientation} says that the image is to be turned or "
+            "mirrored, and its label does not say so; orientation 1 is required; turn the pixels (ImageMagick: mogrify "
+            "-auto-orient FILE), or remove the tag alone if the label fits the pixels as they are"
         )
-    if image.mode in GRAY_16_MODES:
-        gray_HW = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.repeat(gray_HW[:, :, np.newaxis], 3, axis=2)
-    if image.mode not in RGB_MODES:
-        raise UserError(
-            f"{path}: samples of kind {image.mode} have no agreed range; save the image as 8-bit gray or RGB"
-        )
-    return np.array(image.convert("RGB"))
+    return rgb_bytes(decoded, path)
 
 
 def read_label(path: Path, decoder: IdDecoder | ColorDecoder) -> Labels:
@@ -120,7 +111,7 @@ def read_label(path: Path, decoder: IdDecoder | ColorDecoder) -> Labels:
 
 def _read_ids(path: Path) -> RawIds:
     """Palette indices or gray values as they stand in the file, 1 to 16 bits."""
-    image, raw_mode, _ = _decode(path)
+    image, raw_mode, *_ = decode(path, SAMPLE_CURE)
     _refuse_jpeg(image, path)
     if image.mode in ("P", "L"):
         raw_HW = np.array(image)
@@ -130,52 +121,25 @@ def _read_ids(path: Path) -> RawIds:
     if image.mode in GRAY_16_MODES:
         return np.array(image).astype(np.uint16)
     raise UserError(
-        f"{path}: a label of kind {image.mode} holds no ids; one channel of class ids is required (gray or "
+        f"{readable(path)}: a label of kind {image.mode} holds no ids; one channel of class ids is required (gray or "
         "palette PNG); convert the label, or, where colours mean classes, use data=folder with "
         "data.folder.rgb_labels=true and data.folder.palette"
     )
 
 
 def _read_colors(path: Path) -> NDArray[np.uint8]:
-    image, _, _ = _decode(path)
+    image = decode(path, SAMPLE_CURE).image
     _refuse_jpeg(image, path)
     if image.mode not in COLOR_LABEL_MODES:
-        raise UserError(f"{path}: a label of kind {image.mode}; 8-bit RGB colours are required; convert the label")
+        raise UserError(
+            f"{readable(path)}: a label of kind {image.mode}; 8-bit RGB colours are required; convert the label"
+        )
     return np.array(image.convert("RGB"))
 
 
 def _refuse_jpeg(image: Image.Image, path: Path) -> None:
     if image.format == "JPEG":
-        raise UserError(f"{path}: a label saved as JPEG, which alters ids and colours; labels must be PNG")
-
-
-class _Decoded(NamedTuple):
-    image: Image.Image
-    raw_mode: str  # how the samples lie in the file, e.g. "L;4"
-    orientation: int
-
-
-def _decode(path: Path) -> _Decoded:
-    """The whole file decoded by Pillow, which raises where other readers fill in gray."""
-    try:
-        with Image.open(path) as image:
-            arguments = image.tile[0].args if image.tile else ""  # "L;4" or ("L;4", ...); gone after loading
-            image.load()
-            raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
-            return _Decoded(image, str(raw_mode), image.getexif().get(ORIENTATION_TAG, 1))
-    except (*DECODING_ERRORS, Image.DecompressionBombError) as error:
-        cure = "replace the file, or take the sample out of the split"
-        raise DamagedFileError(f"{path}: {_complaint(path, error)}; {cure}") from error
-
-
-def _complaint(path: Path, error: Exception) -> str:
-    if path.is_dir():
-        return "a folder, where an image file is required"
-    if not path.exists():
-        return "there is no such file"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image that Pillow knows" if path.stat().st_size else "the file is empty (0 bytes)"
-    return f"cannot be decoded ({error})"
+        raise UserError(f"{readable(path)}: a label saved as JPEG, which alters ids and colours; labels must be PNG")
 
 
 def _size(array: NDArray[np.uint8]) -> str:

@@ -129,17 +129,57 @@ def test_images_of_floats_are_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "image.tif")
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_only_upright_images_are_read(tmp_path: Path, orientation: int) -> None:
+def test_only_upright_images_are_read(tmp_path: Path, orientation: int, suffix: str) -> None:
+    """Also where Pillow turns the pixels by itself, as it does with TIFF: nothing turns the label."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = tmp_path / "image.jpg"
+    path = tmp_path / f"image{suffix}"
     Image.fromarray(colors(4, 6)).save(path, exif=exif)
     if orientation == 1:
         assert read_image(path).shape == (4, 6, 3)
         return
-    with pytest.raises(ValueError, match=rf"image\.jpg: EXIF orientation {orientation}"):
+    with pytest.raises(ValueError, match=rf"image\{suffix}: EXIF orientation {orientation}"):
         read_image(path)
+
+
+# Size
+
+
+def test_a_large_photograph_is_no_attack_and_pillows_own_bound_stays_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Pillow's bound is lowered here, so that a small image is to it what one of 200 megapixels is otherwise."""
+    for bound in (30, 20, 1):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", bound)
+        for suffix in (".png", ".tif", ".webp", ".jpg"):
+            Image.fromarray(colors(4, 6)).save(tmp_path / f"image{suffix}")
+            assert read_image(tmp_path / f"image{suffix}").shape == (4, 6, 3)
+        Image.fromarray(IDS).save(tmp_path / "label.png")
+        assert np.array_equal(read_label(tmp_path / "label.png", DECODER), IDS)
+        (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+        with pytest.raises(DamagedFileError):
+            read_image(tmp_path / "broken.png")
+        assert bound == Image.MAX_IMAGE_PIXELS
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (2**31 - 1, 1), (1, 10**9 + 1)])
+def test_a_small_file_that_claims_more_than_a_gigapixel_is_refused_by_its_claim(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, width: int, height: int
+) -> None:
+    gray_png(tmp_path / "bomb.png", 8, [[0]])
+    claim = struct.pack(">II", width, height)
+    content = (tmp_path / "bomb.png").read_bytes()
+    header = b"IHDR" + claim + content[24:29]
+    (tmp_path / "bomb.png").write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    for read in (read_image, partial(read_label, decoder=DECODER)):
+        with pytest.raises(
+            ValueError, match=rf"bomb\.png: the file claims {width}x{height} .*at most 1000 million .*cut"
+        ):
+            read(tmp_path / "bomb.png")
+    assert not recwarn.list
 
 
 # Damage
