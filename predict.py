@@ -4,7 +4,8 @@ python predict.py checkpoint=runs/NAME/best.pt input=IMAGE output=DIR           
 python predict.py checkpoint=FILE input=FOLDER output=DIR protocol=tiles          every image below a folder
 python predict.py checkpoint=FILE.caffemodel model=dilation8_voc input=IMAGE output=DIR protocol=authors
 
-Each label map is a gray PNG (mode L) of the image's size, its values the positions of the classes.
+Each label map is a gray PNG (mode L) of the image's size, its values the positions of the classes. A photograph that
+EXIF says is to be turned is labelled upright, and its map turned back: it lies on the pixels as they stand in the file.
 """
 
 import sys
@@ -27,9 +28,9 @@ def label(told: PredictConfig) -> int:
     import torch
     from tqdm import tqdm
 
-    from configs.errors import DAMAGED_FILE, OK, DamagedFileError
-    from data.dataset import read_image
-    from data.inputs import requests, write_ids
+    from configs.errors import OK, UserError
+    from data.inputs import read_photograph, requests, write_ids
+    from data.names import readable
     from engine.evaluate import predict
     from engine.runtime import choose_runtime
     from restore import restore
@@ -39,21 +40,21 @@ def label(told: PredictConfig) -> int:
     runtime = choose_runtime(trained.config.runtime)
     model = trained.model.to(runtime.device).eval()
     print(f"{trained.about}\non {runtime.describe()}", flush=True)
-    damaged = 0
+    left_out = []
     with torch.inference_mode(), runtime.autocast():
         for image, target in tqdm(asked, unit="image", disable=not sys.stderr.isatty()):
             try:
-                image_HW3 = read_image(image)
-            except DamagedFileError as error:
+                photograph = read_photograph(image)
+            except UserError as error:
                 print(f"left out: {error}", file=sys.stderr)
-                damaged += 1
+                left_out.append(error.exit_code)
                 continue
-            images_13HW = torch.from_numpy(image_HW3).permute(2, 0, 1)[None]
+            images_13HW = torch.from_numpy(photograph.upright_HW3).permute(2, 0, 1)[None]
             ids_HW = predict(model, trained.config.validation, runtime, images_13HW)[0]
-            write_ids(target, ids_HW.cpu().numpy())
+            write_ids(target, photograph.on_file_grid(ids_HW.cpu().numpy()))
     names = ", ".join(f"{position} {name}" for position, name in enumerate(trained.classes.names))
-    print(f"{len(asked) - damaged} of {len(asked)} label maps are in {told.output}; ids: {names}")
-    return DAMAGED_FILE if damaged else OK
+    print(f"{len(asked) - len(left_out)} of {len(asked)} label maps are in {readable(told.output)}; ids: {names}")
+    return max(left_out, default=OK)
 
 
 if __name__ == "__main__":

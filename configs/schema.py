@@ -380,7 +380,7 @@ class PredictConfig:
     checkpoint: str = path("")
     model: ModelConfig = field(default_factory=ModelConfig)  # of a .caffemodel; our own checkpoints know theirs
     input: str = path("")  # an image, or a folder of images
-    output: str = path("predictions")  # gets a PNG of class ids for every image, of its size
+    output: str = path("predictions")  # gets a PNG of class ids for every image, of its size; is no input itself
     protocol: Protocol | None = None
     tile_px: list[int] = bounded([], at_least=8, lengths=(0, 2))
     flip: bool | None = None

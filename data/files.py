@@ -35,13 +35,13 @@ def unreadable(path: object, error: OSError) -> UserError:
     )
 
 
-def files_below(folder: Path, suffix: str) -> dict[str, list[Path]]:
+def files_below(folder: Path, suffix: str, skip: Path | None = None) -> dict[str, list[Path]]:
     """Common part of the name (path below `folder`) -> files, for all files with the suffix; "" takes any image.
 
-    Hidden files and folders are passed over.
+    Hidden files and folders are passed over, and so is the folder `skip`, by whatever path it is met.
     """
     found: dict[str, list[Path]] = {}
-    for file in _walk(folder):
+    for file in _walk(folder, skip):
         path = file.relative_to(folder).as_posix()
         name = without_suffix(path, suffix)
         if name != path:
@@ -49,7 +49,7 @@ def files_below(folder: Path, suffix: str) -> dict[str, list[Path]]:
     return found
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, skip: Path | None) -> Iterator[Path]:
     """Everything below a folder, also behind symbolic links. Raises UserError for a folder that cannot be read.
 
     A link to a folder that holds the link itself leads to nothing new and is not followed. Folders are among what is
@@ -59,6 +59,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise unreadable(error.filename, error) from error
 
+    unwanted = Path(os.path.realpath(skip)) if skip else None
     # Where a folder and those that led to it really lie.
     chains: dict[str, tuple[Path, ...]] = {str(folder): (Path(os.path.realpath(folder)),)}
     for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
@@ -66,6 +67,8 @@ def _walk(folder: Path) -> Iterator[Path]:
         for name in sorted(name for name in folders if not name.startswith(".")):
             path = os.path.join(parent, name)
             real = Path(os.path.realpath(path))
+            if unwanted in (real, *real.parents):
+                continue
             if not os.path.islink(path) or not any(real == place or real in place.parents for place in chain):
                 followed.append(name)
                 chains[path] = (*chain, real)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.ImageOps import exif_transpose
 
 import eval as eval_command
 import predict
@@ -78,6 +79,43 @@ def test_every_image_below_a_folder_keeps_its_place_and_a_damaged_one_stops_no_o
         "a.png",
         "deep/b.png",
     ]
+
+
+def test_a_photograph_that_lies_on_its_side_is_labelled_upright_on_its_own_pixels(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
+) -> None:
+    (work / "camera").mkdir()
+    with Image.open(work / "pictures" / "deep" / "b.jpg") as image:
+        side = tagged(image, 6)
+        side.save(work / "camera" / "side.png", exif=side.getexif())
+        exif_transpose(side).save(work / "camera" / "upright.png")
+    words = ["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, TILE, "protocol=tiles"]
+    assert run(monkeypatch, work, *words, "input=camera", "output=camera_maps") == 0, capsys.readouterr().err
+    side, upright = (Image.open(work / "camera_maps" / f"{name}.png") for name in ("side", "upright"))
+    assert (side.size, upright.size) == ((40, 24), (24, 40))
+    assert np.array_equal(np.array(exif_transpose(tagged(side, 6))), np.array(upright))
+    assert len(np.unique(upright)) > 1
+
+
+def tagged(image: Image.Image, orientation: int) -> Image.Image:
+    copy = image.copy()
+    copy.getexif()[0x0112] = orientation
+    return copy
+
+
+def test_a_folder_is_asked_twice_with_the_maps_in_it_and_one_strange_image_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
+) -> None:
+    shutil.copytree(work / "pictures" / "deep", work / "album")
+    shutil.copy(work / "album" / "b.jpg", work / "album" / "b.jpeg")
+    Image.fromarray(np.zeros((8, 8), dtype=np.float32)).save(work / "album" / "depth.tif")
+    words = ["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, TILE, "protocol=tiles"]
+    for _ in range(2):
+        assert run(monkeypatch, work, *words, "input=album", "output=album/maps") == 2
+        told = capsys.readouterr()
+        assert "left out: album/depth.tif: samples of kind F" in told.err and "2 of 3 label maps" in told.out
+        maps = [path.relative_to(work / "album" / "maps").as_posix() for path in (work / "album").rglob("*.png")]
+        assert sorted(maps) == ["b.jpeg.png", "b.jpg.png"]
 
 
 def test_a_front_end_alone_is_asked_without_context_module(
