@@ -1,6 +1,7 @@
 """One's own data set, and the list files that name the samples of a split."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -10,6 +11,7 @@ from configs.schema import FolderConfig
 from data.dataset import FileSet, Pair, read_label
 from data.files import SPLIT_CURE, Shelf, missing, pair_folders, pick, require_files
 from data.labels import ClassSet, ColorDecoder, IdDecoder, id_table
+from data.masks import Masks
 from data.names import IMAGE_SUFFIXES, readable, without_suffix
 from data.palette import Color, distinct_palette
 
@@ -79,6 +81,9 @@ def open_folder(root: Path, split: str, config: FolderConfig) -> FileSet:
         pairs = require_files(_listed(read_list(source), root, images, labels, config), source)
     else:
         pairs = pair_folders(images, labels, config.image_suffix, config.label_suffix)
+    if isinstance(decoder, IdDecoder) and _may_be_masks(config):
+        masks = Masks([pair.label for pair in pairs], partial(read_label, decoder=decoder))
+        decoder = replace(decoder, masks=masks.evidence)
     return FileSet(f"folder {readable(root)}", split, pairs, classes, partial(read_label, decoder=decoder))
 
 
@@ -158,5 +163,9 @@ def _id_decoder(config: FolderConfig) -> IdDecoder:
         "correct the file, or say what its ids mean by data.folder.class_names, label_ids and ignore_ids (two classes "
         "in a 0/255 mask: label_ids=[0,255] ignore_ids=[]; ids 0 and 1 with 255 truly void: label_ids=[0,1])"
     )
-    unsaid = len(class_ids) == 2 and not config.label_ids and 255 in config.ignore_ids
-    return IdDecoder(id_table(class_ids, config.ignore_ids), cure, refuse_masks=unsaid)
+    return IdDecoder(id_table(class_ids, config.ignore_ids), cure)
+
+
+def _may_be_masks(config: FolderConfig) -> bool:
+    """Two classes whose ids nobody said: labels of 0 and 255 may be masks of 0 and 1."""
+    return len(config.class_names) == 2 and not config.label_ids and 255 in config.ignore_ids

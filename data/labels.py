@@ -1,6 +1,6 @@
 """Class sets (names, colours) and the two ways from a label file's raw values to train ids: by id and by colour."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from configs.errors import UserError
 from configs.schema import VOID as VOID
 from configs.schema import DataName
+from data.names import readable
 from data.palette import MAX_CLASSES, Color, voc_palette
 
 NOT_ALLOWED = 254  # in an id table: a raw id that the data set does not have
@@ -133,13 +134,13 @@ def id_table(class_ids: Sequence[int], void_ids: Iterable[int]) -> Labels:
 class IdDecoder:
     """Raw ids to train ids. `cure` ends every error message: what a user of this data set can do about it.
 
-    With `refuse_masks`, a label of nothing but 0 and 255 is an error as well: it is most likely a mask whose object
-    would be ignored without a word.
+    A label of nothing but 0 and 255 is most likely a mask whose object would be ignored without a word: where `masks`
+    is there, it is asked, and what it answers is why such a label is an error; nothing, if it is none.
     """
 
     table: Labels
     cure: str
-    refuse_masks: bool = False
+    masks: Callable[[], str] | None = None
 
     def __call__(self, raw_HW: RawIds, path: Path) -> Labels:
         """Train ids or VOID. Raises UserError for an id that the table does not allow."""
@@ -150,8 +151,8 @@ class IdDecoder:
         wrong_HW = label_HW == NOT_ALLOWED
         if wrong_HW.any():
             raise self._not_allowed(raw_HW, wrong_HW, path)
-        if self.refuse_masks and _is_mask(raw_HW):
-            raise UserError(f"{path}: a 0/255 mask, and 255 means ignore here; {self.cure}")
+        if self.masks and _is_mask(raw_HW) and (evidence := self.masks()):
+            raise UserError(f"{readable(path)}: a 0/255 mask, and 255 means ignore here; {evidence}; {self.cure}")
         return label_HW
 
     def _not_allowed(self, raw_HW: RawIds, wrong_HW: NDArray[np.bool], path: Path) -> UserError:
@@ -160,9 +161,9 @@ class IdDecoder:
         found = ", ".join(f"{i} ({count} px)" for i, count in zip(ids[:8], counts[:8], strict=True))
         classes, void = (np.flatnonzero(chosen).tolist() for chosen in (self.table < NOT_ALLOWED, self.table == VOID))
         return UserError(
-            f"{path}: label id {raw_HW[row, column]} at row {row}, column {column} is not an id of this data set; the "
-            f"file holds {found}{' and more' if len(ids) > 8 else ''}; allowed are {ranges(classes)} for classes and "
-            f"{ranges(void) or 'none'} for void; "
+            f"{readable(path)}: label id {raw_HW[row, column]} at row {row}, column {column} is not an id of this data "
+            f"set; the file holds {found}{' and more' if len(ids) > 8 else ''}; allowed are {ranges(classes)} for "
+            f"classes and {ranges(void) or 'none'} for void; "
             + ("it looks like a 0/255 mask, and by custom 255 means ignore; " if _is_mask(raw_HW) else "")
             + self.cure
         )
@@ -190,8 +191,9 @@ class ColorDecoder:
         if unknown_HW.any():
             row, column = np.argwhere(unknown_HW)[0]
             raise UserError(
-                f"{path}: colour {raw_HW3[row, column].tolist()} at row {row}, column {column} is not one of the "
-                f"{len(self.codes)} colours of this data set; {unknown_HW.sum()} pixels hold such colours; {self.cure}"
+                f"{readable(path)}: colour {raw_HW3[row, column].tolist()} at row {row}, column {column} is not one of "
+                f"the {len(self.codes)} colours of this data set; {unknown_HW.sum()} pixels hold such colours; "
+                f"{self.cure}"
             )
         return self.train_ids[position_HW]
 

@@ -98,11 +98,12 @@ def test_a_mask_of_0_and_255_is_told_that_255_means_ignore() -> None:
     mask = np.array([[0, 255]], dtype=np.uint8)
     with pytest.raises(ValueError, match="255 means ignore"):
         IdDecoder(id_table([0, 1], []), "")(mask, FILE)
-    with pytest.raises(ValueError, match="255 means ignore"):
-        IdDecoder(id_table([0, 1], [255]), "", refuse_masks=True)(mask, FILE)
-    assert IdDecoder(id_table([0, 1], [255]), "")(mask, FILE).tolist() == [[0, VOID]]
+    with pytest.raises(ValueError, match="255 means ignore here; because; do this"):
+        IdDecoder(id_table([0, 1], [255]), "do this", masks=lambda: "because")(mask, FILE)
+    for masks in (None, lambda: ""):
+        assert IdDecoder(id_table([0, 1], [255]), "", masks)(mask, FILE).tolist() == [[0, VOID]]
     honest = np.array([[0, 1, 255]], dtype=np.uint8)
-    assert IdDecoder(id_table([0, 1], [255]), "", refuse_masks=True)(honest, FILE).tolist() == [[0, 1, VOID]]
+    assert IdDecoder(id_table([0, 1], [255]), "", lambda: "because")(honest, FILE).tolist() == [[0, 1, VOID]]
 
 
 def test_painted_ids_come_back_from_their_colours() -> None:
