@@ -178,7 +178,8 @@ class FolderConfig:
     palette: list[list[int]] = field(default_factory=list)  # one [r, g, b] a class; empty: clear ones, made up
     label_ids: list[int] = field(default_factory=list)  # raw id of each class in the files; empty: 0, 1, 2, ...
     ignore_ids: list[int] = field(default_factory=lambda: [255])  # raw ids that mean void
-    rgb_labels: bool = False  # labels are colours of `palette`, not ids
+    rgb_labels: bool = False  # labels are colours of `palette` and `void_colors`, not ids
+    void_colors: list[list[int]] = field(default_factory=list)  # [r, g, b] each; of rgb_labels, what means void
 
 
 @dataclass

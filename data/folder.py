@@ -10,7 +10,7 @@ from configs.errors import UserError
 from configs.schema import FolderConfig
 from data.dataset import FileSet, Pair, read_label
 from data.files import SPLIT_CURE, Shelf, missing, pair_folders, pick, require_files
-from data.labels import ClassSet, ColorDecoder, IdDecoder, id_table
+from data.labels import VOID, ClassSet, ColorDecoder, IdDecoder, id_table
 from data.masks import Masks
 from data.names import IMAGE_SUFFIXES, readable, without_suffix
 from data.palette import Color, distinct_palette
@@ -132,6 +132,7 @@ def _meanings(config: FolderConfig) -> tuple[ClassSet, IdDecoder | ColorDecoder]
         classes = ClassSet(tuple(config.class_names), colors or distinct_palette(len(config.class_names)))
     except UserError as error:
         raise UserError(f"data.folder.class_names, data.folder.palette: {error}; correct these two keys") from None
+    void_colors = _void_colors(config)
     if not config.rgb_labels:
         return classes, _id_decoder(config)
     if len(set(colors)) < classes.num_classes or config.label_ids:
@@ -139,8 +140,31 @@ def _meanings(config: FolderConfig) -> tuple[ClassSet, IdDecoder | ColorDecoder]
             f"data.folder.rgb_labels=true with palette={config.palette}, label_ids={config.label_ids}: one colour a "
             "class, all different, and no ids are required; correct these keys, or set rgb_labels=false"
         )
-    cure = "add the colour to data.folder.palette and its name to data.folder.class_names, or correct the file"
-    return classes, ColorDecoder({color: train_id for train_id, color in enumerate(colors)}, cure)
+    cure = (
+        "add the colour to data.folder.palette and its name to data.folder.class_names, or to data.folder.void_colors "
+        "if it means void, or correct the file"
+    )
+    meanings = {color: train_id for train_id, color in enumerate(colors)} | dict.fromkeys(void_colors, VOID)
+    return classes, ColorDecoder(meanings, cure)
+
+
+def _void_colors(config: FolderConfig) -> list[Color]:
+    key = f"data.folder.void_colors={config.void_colors}"
+    if config.void_colors and not config.rgb_labels:
+        raise UserError(
+            f"{key}: data.folder.rgb_labels=false, so labels hold ids; leave it empty and name the ids of void in "
+            "data.folder.ignore_ids, or set rgb_labels=true"
+        )
+    for color in config.void_colors:
+        if len(color) != 3 or not all(0 <= value <= 255 for value in color):
+            raise UserError(f"{key}: three numbers from 0 to 255 are required; got {color}; correct the key")
+        if color in config.palette:
+            name = config.class_names[config.palette.index(color)]
+            raise UserError(
+                f"{key}: {color} is the colour of {name}; a colour is a class or void; take it out of void_colors or "
+                "out of palette"
+            )
+    return [(red, green, blue) for red, green, blue in config.void_colors]
 
 
 def _id_decoder(config: FolderConfig) -> IdDecoder:

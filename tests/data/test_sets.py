@@ -112,6 +112,7 @@ def shapes(root: Path) -> DataConfig:
     return DataConfig(shapes=ShapesConfig(size_px=192, num_train=2, num_val=2))
 
 
+COLORED: dict[str, object] = {"rgb_labels": True, "palette": [[1, 1, 1], [2, 2, 2]]}
 ON_DISK: list[Make] = [voc, cityscapes, camvid, camvid_tutorial, camvid_original, kitti, folder]
 
 
@@ -547,6 +548,17 @@ def test_colour_labels_are_decoded_by_the_palette(tmp_path: Path) -> None:
         open_images(own(tmp_path), "train").read(0)
 
 
+def test_colours_of_void_are_named_and_any_other_is_still_refused(tmp_path: Path) -> None:
+    pixels = [[1, 2, 3], [200, 100, 0], [0, 0, 0], [255, 255, 255], [0, 0, 0], [1, 2, 3]]
+    write_image(tmp_path / "train" / "images" / "1.jpg")
+    write_label(tmp_path / "train" / "labels" / "1.png", np.array([pixels] * 4, dtype=np.uint8))
+    keys: dict[str, object] = {"palette": pixels[:2], "rgb_labels": True}
+    label = open_images(own(tmp_path, **keys, void_colors=[[0, 0, 0], [255, 255, 255]]), "train").read(0)[1]
+    assert label[0].tolist() == [0, 1, VOID, VOID, VOID, 0]
+    with pytest.raises(ValueError, match=r"colour \[255, 255, 255\] .*data\.folder\.void_colors if it means void"):
+        open_images(own(tmp_path, **keys, void_colors=[[0, 0, 0]]), "train").read(0)
+
+
 def test_a_missing_palette_is_made_up(tmp_path: Path) -> None:
     config = folder(tmp_path)
     config.folder.class_names = [f"class {k}" for k in range(200)]
@@ -566,6 +578,10 @@ def test_a_missing_palette_is_made_up(tmp_path: Path) -> None:
         ({"label_ids": [0, 255]}, r"ignore_ids=\[255\].*\[255\] are raw ids of classes"),
         ({"rgb_labels": True}, "rgb_labels=true.*one colour a class"),
         ({"rgb_labels": True, "palette": [[1, 1, 1], [1, 1, 1]]}, "rgb_labels=true.*all different"),
+        ({"void_colors": [[0, 0, 0]]}, "void_colors=.*labels hold ids.*ignore_ids"),
+        ({**COLORED, "void_colors": [[0, 0]]}, r"void_colors=.*three numbers .*got \[0, 0\]"),
+        ({**COLORED, "void_colors": [[0, 0, 0], [0, 0, 256]]}, r"void_colors=.*from 0 to 255 .*got \[0, 0, 256\]"),
+        ({**COLORED, "void_colors": [[2, 2, 2]]}, r"void_colors=.*\[2, 2, 2\] is the colour of thing"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_by_key(tmp_path: Path, keys: dict[str, object], complaint: str) -> None:
