@@ -1,5 +1,6 @@
 """What is wrong with a config whose keys and types are right: bounds, and settings that cannot go together."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -249,9 +250,10 @@ def _data(data: DataConfig) -> list[str]:
             f"say which data set this is, for example experiment=camvid or data=folder"
         )
     if data.name is not DataName.shapes and not (is_voc and data.download):
-        found += _existing_folder("data.root", data.root, f"the {name} data set")
+        found += _existing_folder("data.root", data.root, f"the {name} data set") + _loggable("data.root", data.root)
     if is_voc and "train_aug" in (data.train_split, data.val_split) and not (data.download and data.sbd_root):
         found += _existing_folder("data.sbd_root", data.sbd_root, "the Semantic Boundaries Dataset")
+        found += _loggable("data.sbd_root", data.sbd_root)
     if data.name is DataName.folder and not data.folder.class_names:
         found.append(
             "data.folder.class_names=[]: the classes of your labels are required, in the order of their ids; "
@@ -274,6 +276,16 @@ def _existing_folder(key: str, folder: str | None, content: str = "the data set"
         what = "this is a file" if Path(folder).exists() else "there is no such folder"
         return [f"{key}={folder}: {what}{_seen_from_here(folder)}; {cure}"]
     return []
+
+
+def _loggable(key: str, folder: str | None) -> list[str]:
+    text = os.fsencode(folder or "").decode(errors="backslashreplace")
+    if text == (folder or ""):
+        return []
+    return [
+        f"{key}={text}: the folder's name is not UTF-8, and a run writes it into its log and the command that resumes "
+        "it; rename the folder, or give a symbolic link to it (names of files in it may be of any kind)"
+    ]
 
 
 def _existing_file(key: str, file: str | None) -> list[str]:

@@ -23,7 +23,10 @@ LabelReader = Callable[[Path], Labels]
 
 
 class ImageSet(Protocol):
-    """Labelled images by position. `name` is unique, without extension, and may hold "/" (folders below the set's)."""
+    """Labelled images by position.
+
+    `name` is unique, without extension, and may hold "/" (folders below the set's); it is text that can be printed.
+    """
 
     @property
     def classes(self) -> ClassSet: ...
@@ -61,7 +64,7 @@ class FileSet:
         return len(self.pairs)
 
     def name(self, index: int) -> str:
-        return self.pairs[index].name
+        return readable(self.pairs[index].name)
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], Labels]:
         """Raises DamagedFileError, and UserError for a pair that does not fit together or the data set."""

@@ -158,8 +158,10 @@ def require_files(pairs: Iterable[Pair], source: Path) -> list[Pair]:
     for kind, paths in (("image", [pair.image for pair in kept]), ("label", [pair.label for pair in kept])):
         absent = [path for path in paths if not os.path.exists(path)]
         if absent:
+            first = str(absent[0])
+            encoding = "" if readable(first) == first else " (is it saved as UTF-8?)"
             raise UserError(
                 f"{readable(source)}: the {kind}s of {len(absent)} of {len(kept)} samples are missing, the first is "
-                f"{readable(absent[0])}; add the files, or correct the list or take the samples out of it"
+                f"{readable(first)}; add the files, or correct the list{encoding}, or take the samples out of it"
             )
     return kept

@@ -1,5 +1,6 @@
 """One's own data set, and the list files that name the samples of a split."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import NamedTuple, cast
 from configs.errors import UserError
 from configs.schema import FolderConfig
 from data.dataset import FileSet, Pair, read_label
-from data.files import SPLIT_CURE, Shelf, missing, pair_folders, pick, require_files
+from data.files import SPLIT_CURE, Shelf, missing, pair_folders, pick, require_files, unreadable
 from data.labels import VOID, ClassSet, ColorDecoder, IdDecoder, id_table
 from data.masks import Masks
 from data.names import IMAGE_SUFFIXES, readable, without_suffix
@@ -22,6 +23,11 @@ class Line(NamedTuple):
     place: str
     words: list[str]
 
+    @property
+    def first(self) -> str:
+        """The first word, for messages."""
+        return readable(self.words[0])
+
 
 def read_list(path: Path) -> list[Line]:
     """The lines of a list file without byte-order mark, line ends and blank lines.
@@ -29,33 +35,33 @@ def read_list(path: Path) -> list[Line]:
     Raises UserError, with file and line number, for a file that is not there or empty, for duplicate lines, and for
     absolute paths and "..": a list names samples of its own data set.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise missing(path, SPLIT_CURE)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save the list as UTF-8"
-        ) from None
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # as Python has the names of files
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if "\0" in text:
+        raise UserError(f"{readable(path)}: not UTF-8 text, it holds zero bytes as UTF-16 does; save the list as UTF-8")
     lines: list[Line] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split()
+        words, place = line.split(), f"{readable(path)}, line {number}"
         if not words:
             continue
         for word in words:
             parts = word.replace("\\", "/").split("/")
             if not parts[0] or ".." in parts or parts[0].endswith(":"):
                 raise UserError(
-                    f"{path}, line {number}: {word} leads out of the data set; a name relative to it, without '..' and "
+                    f"{place}: {readable(word)} leads out of the data set; a name relative to it, without '..' and "
                     "without leading '/', is required; correct the line"
                 )
         if words[0] in seen:
-            raise UserError(f"{path}, line {number}: {words[0]} stands in line {seen[words[0]]} already; remove one")
+            raise UserError(f"{place}: {readable(words[0])} stands in line {seen[words[0]]} already; remove one")
         seen[words[0]] = number
-        lines.append(Line(f"{path}, line {number}", words))
+        lines.append(Line(place, words))
     if not lines:
-        raise UserError(f"{path}: the list is empty; one sample a line is required; {SPLIT_CURE}")
+        raise UserError(f"{readable(path)}: the list is empty; one sample a line is required; {SPLIT_CURE}")
     return lines
 
 
@@ -64,11 +70,12 @@ def read_names(path: Path) -> list[str]:
     places: dict[str, str] = {}
     for line in read_list(path):
         if len(line.words) > 1:
-            raise UserError(f"{line.place}: {' '.join(line.words)}; one name a line is required; correct the line")
+            words = readable(" ".join(line.words))
+            raise UserError(f"{line.place}: {words}; one name a line is required; correct the line")
         name = without_suffix(line.words[0], "")
         if name in places:
-            raise UserError(f"{line.place}: {line.words[0]} is the sample of {places[name]} already; remove one")
-        places[name] = f"{line.place} ({line.words[0]})"
+            raise UserError(f"{line.place}: {line.first} is the sample of {places[name]} already; remove one")
+        places[name] = f"{line.place} ({line.first})"
     return list(places)
 
 
@@ -98,8 +105,8 @@ def _listed(lines: Iterable[Line], root: Path, images: Path, labels: Path, confi
         # A label may serve several images, but a name alone has one label: two such lines would share it.
         for file in (pair.image,) if len(line.words) == 2 else (pair.image, pair.label):
             if file in places:
-                raise UserError(f"{line.place}: {line.words[0]} is the sample of {places[file]} already; remove one")
-            places[file] = f"{line.place} ({line.words[0]})"
+                raise UserError(f"{line.place}: {line.first} is the sample of {places[file]} already; remove one")
+            places[file] = f"{line.place} ({line.first})"
         pairs.append(pair)
     return pairs
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DamagedFileError, UserError
-from data.dataset import FileSet, Pair, read_label
+from data.dataset import SAMPLE_CURE, FileSet, Pair, read_label
 from data.files import Shelf, missing, require_files
 from data.folder import read_names
 from data.labels import VOC, VOID, IdDecoder, Labels, id_table
+from data.names import readable
 
 SPLITS = ("train", "trainval", "val", "train_aug")
 LISTS = Path("ImageSets", "Segmentation")
@@ -71,8 +72,8 @@ def _located(find: Callable[[Path], Path | None], root: Path, fetch: Callable[[]
             fetch()
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"data.download=true: fetching into {root} failed ({error}); network and disk space are required; "
-                "try again, or fetch the data set by hand and set data.download=false"
+                f"data.download=true: fetching into {readable(root)} failed ({error}); network and disk space are "
+                "required; try again, or fetch the data set by hand and set data.download=false"
             ) from error
         found = find(root)
     return found
@@ -114,5 +115,6 @@ def _read_sbd(path: Path) -> Labels:
             raise TypeError(f"{segmentation.ndim} axes of {segmentation.dtype} where 2 of uint8 are required")
         return segmentation
     except Exception as error:  # scipy raises almost anything for a file that is not MATLAB's
-        cure = "replace the file, or take the sample out of the split"
-        raise DamagedFileError(f"{path}: not a label of SBD ({type(error).__name__}: {error}); {cure}") from error
+        raise DamagedFileError(
+            f"{readable(path)}: not a label of SBD ({type(error).__name__}: {readable(error)}); {SAMPLE_CURE}"
+        ) from error

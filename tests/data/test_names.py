@@ -1,0 +1,115 @@
+"""Names of files as the system has them: any bytes but zero and the slash."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.check import problems
+from configs.schema import Config, DataConfig, DataName, FolderConfig
+from data.build import digest, open_images
+from data.inputs import read_photograph, requests, write_ids
+from data.names import readable, without_suffix
+
+ODD = {
+    b"caf\xe9": r"caf\xe9",
+    b"caf\xc3\xa9": "caf\u00e9",
+    b"a\nb": r"a\nb",
+    b"\x1b[31mred": r"\x1b[31mred",
+    b"tab\t\x7f": r"tab\t\x7f",
+    b"\xc2\x85\xe2\x80\xa8": r"\u0085\u2028",
+    b"\xff\xfe/\x80": r"\xff\xfe/\x80",
+    b"a b'$\"": "a b'$\"",
+}
+
+
+def written(folder: Path, name: bytes, suffix: str) -> Path:
+    path = folder / os.fsdecode(name + suffix.encode())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        Image.fromarray(np.zeros((4, 6), dtype=np.uint8)).save(file, format="PNG")
+    return path
+
+
+def own(root: Path, **keys: str) -> DataConfig:
+    return DataConfig(name=DataName.folder, root=str(root), folder=FolderConfig(class_names=["a", "b"], **keys))
+
+
+@pytest.mark.parametrize(("name", "shown"), ODD.items())
+def test_a_name_is_shown_as_text_that_can_be_kept(name: bytes, shown: str) -> None:
+    assert readable(os.fsdecode(name)) == shown == readable(shown)
+    assert shown.encode().decode() == json.loads(json.dumps(shown)) and len(shown.splitlines()) == 1
+
+
+def test_a_suffix_ends_at_its_own_length_whatever_case_does_to_letters() -> None:
+    assert without_suffix("\u0130.PNG", ".png") == without_suffix("\u0130.PNG", "") == "\u0130"
+    assert without_suffix("g", ".png") == "g" and without_suffix(".png", ".png") == ""
+    assert without_suffix("x_L.png", "_l.PNG") == "x" and without_suffix("x.txt", "") == "x.txt"
+
+
+def test_a_data_set_of_any_names_is_opened_hashed_and_read(tmp_path: Path) -> None:
+    for name in ODD:
+        written(tmp_path / "train" / "images", name, ".png")
+        written(tmp_path / "train" / "labels", name, ".png")
+    images = open_images(own(tmp_path), "train")
+    assert {images.name(index) for index in range(len(images))} == set(ODD.values())
+    assert len(digest(images)) == 64 and all(images.read(index)[1].shape == (4, 6) for index in range(len(images)))
+
+
+def test_a_list_names_files_that_are_not_utf_8_by_their_bytes(tmp_path: Path) -> None:
+    for kind in ("images", "labels"):
+        written(tmp_path / "train" / kind, b"caf\xe9", ".png")
+    config = own(tmp_path, list_file="list.txt")
+    (tmp_path / "list.txt").write_bytes(b"caf\xe9.png\n")
+    assert open_images(config, "train").name(0) == r"caf\xe9"
+    (tmp_path / "list.txt").write_bytes(b"th\xe9\n")
+    with pytest.raises(ValueError, match=r"the first is .*th\\xe9\.jpg; .*correct the list \(is it saved as UTF-8\?\)"):
+        open_images(config, "train")
+    (tmp_path / "list.txt").write_text("caf\u00e9", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"list\.txt: not UTF-8 text.*save the list as UTF-8"):
+        open_images(config, "train")
+
+
+@pytest.mark.parametrize("name", [name for name in ODD if b"/" not in name])
+def test_every_message_shows_the_path_in_one_line(tmp_path: Path, name: bytes) -> None:
+    image = written(tmp_path / "train" / "images", name, ".png")
+    label = written(tmp_path / "train" / "labels", name, ".png")
+    told = []
+    for content in (b"", b"no image", image.read_bytes()[:40]):
+        label.write_bytes(content)
+        with pytest.raises(ValueError) as error:
+            open_images(own(tmp_path), "train").read(0)
+        told.append(str(error.value))
+    written(tmp_path / "train" / "labels", b"other", ".png")
+    label.unlink()
+    for config in (own(tmp_path), own(tmp_path, images=f"{{split}}/{os.fsdecode(name)}")):
+        with pytest.raises(ValueError) as error:
+            open_images(config, "train")
+        told.append(str(error.value))
+    image.write_bytes(b"")
+    with pytest.raises(ValueError) as error:
+        read_photograph(image)
+    for message in (*told, str(error.value)):
+        assert ODD[name] in message and message == readable(message)
+
+
+def test_a_label_map_has_the_bytes_of_the_images_name(tmp_path: Path) -> None:
+    for name in ODD:
+        written(tmp_path / "in", name, ".png")
+    for image, target in requests(tmp_path / "in", tmp_path / "out"):
+        write_ids(target, read_photograph(image).upright_HW3[..., 0])
+    root = os.fsencode(tmp_path / "out")
+    found = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+    assert sorted(os.path.relpath(path, root) for path in found) == sorted(name + b".png" for name in ODD)
+
+
+def test_a_root_that_a_log_cannot_hold_is_refused_before_the_run_and_a_link_to_it_is_not(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"r\xe9")
+    root.mkdir()
+    (tmp_path / "link").symlink_to(root, target_is_directory=True)
+    (problem,) = problems(Config(data=own(root)))
+    assert r"/r\xe9: the folder's name is not UTF-8" in problem and "symbolic link" in problem
+    assert problems(Config(data=own(tmp_path / "link"))) == []
