@@ -166,7 +166,8 @@ class FolderConfig:
     """Where the files of one's own data set lie and what the ids in its labels mean.
 
     `{split}` in a pattern is replaced by the split's name. Image and label belong together when their paths below the
-    two folders agree up to `image_suffix` and `label_suffix`.
+    two folders agree up to `image_suffix` and `label_suffix`, whatever the case of the suffixes. A name in `list_file`
+    may have its extension, and must where two images share the name.
     """
 
     images: str = "{split}/images"
