@@ -48,6 +48,7 @@ def write_summary(folder: RunFolder, progress: Progress, head: dict[str, Any], r
             "identity": asdict(progress.identity) if progress.identity else None,
             "first_loss": progress.first_loss,
             "classes": head["classes"]["names"],
+            "scored_images": {"digest": head["data"]["samples"][1], "count": head["data"]["sizes"][1]},
             "experiment": head["config"]["experiment"],
             "seed": head["config"]["seed"],
             "geometry": head["geometry"],
