@@ -4,38 +4,45 @@ import csv
 import fcntl
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from configs.errors import UserError
-from engine.compare import interval, paired_difference
-from engine.folder import SUMMARY_NAME, write_json
+from engine.compare import interval
+from engine.comparisons import IMAGES, Comparisons, comparisons
+from engine.folder import CONFIG_NAME, SUMMARY_NAME, write_json
 from engine.leaderboard_figure import leaderboard_figure
+from engine.leaderboard_page import page, row_name
 from engine.pictures import write_png
-from engine.table import schedule_name
+from engine.resume import flatten
 
 NAME = "leaderboard"
+NO_SETTINGS = ("seed", "run", "resume", "cache")  # where a run lies and how it is repeated, not what it is
+NAMED = ("model.context.dilations", "model.context.widths")  # what a schedule's name says
 
 
 def leaderboard(folder: Path) -> list[dict[str, Any]]:
     """Rows for the finished runs below a folder, by falling mean of the mean IoU; runs without a schedule left out.
 
-    Runs that differ in nothing but the seed share a row. `mean_iou` and `gain` are fractions 0..1, by seed; `interval`
-    is half the 95 % confidence interval of the mean over seeds (None for one seed); `class_gain` the mean gain of every
-    class over the front end; `runs` the folders by seed; `effective_cells`, `seconds` and `peak_memory_mib` are means
-    over the runs.
+    Runs that differ in nothing but the seed share a row, and of one seed the run that ended first counts, so that
+    repeating it neither adds a seed nor picks a better one. Besides the schedule's own figures a row has:
+
+    * `name`: the schedule, and the settings in which it differs from other rows; `other_settings`: the latter by key,
+      only keys that differ among these rows, without dilations and widths;
+    * `mean_iou`, by seed, `mean`, `frontend` (of the same runs' front ends) and `gain` over it: fractions 0..1;
+    * `interval`: half the 95 % confidence interval of the mean over seeds (None for one seed);
+    * `class_gain`: the mean gain of every class over the front end;
+    * `runs`: the folders by seed; `repetitions`: folders of runs that do not count, by seed;
+    * `effective_cells`, `seconds`, `peak_memory_mib`: means over the runs.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(folder.rglob(SUMMARY_NAME)):
-        summary = json.loads(path.read_text())
-        if summary.get("schedule"):
-            settings = json.loads((path.parent / "config.json").read_text())
-            place = path.parent.relative_to(folder).as_posix()
-            groups.setdefault(_all_but_seed(settings), []).append({**summary, "place": place})
-    rows = [_row(sorted(runs, key=lambda run: run["seed"])) for runs in groups.values()]
+    for run in _finished_runs(folder):
+        groups.setdefault(json.dumps(run["settings"], sort_keys=True), []).append(run)
+    alike = [runs for group in groups.values() for runs in _by_images(group)]
+    rows = []
+    for runs, other in zip(alike, _differing_settings(alike), strict=True):
+        row = _row(runs)
+        rows.append({"name": row_name(row, other), **row, "other_settings": other})
     return sorted(rows, key=lambda row: -row["mean"])
 
 
@@ -46,43 +53,6 @@ def final_score(run: Path) -> float:
         return 0.0
     stages = json.loads(path.read_text())["stages"]
     return float(stages[_scored_stage(stages)]["mean_iou"])
-
-
-def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]], against: Sequence[int] = ()) -> list[dict[str, Any]]:
-    """One schedule (default: the best) against every other on the seeds that both have: see `paired_difference`.
-
-    Raises UserError if no row has the dilations `against`.
-    """
-    chosen = _reference(rows, against)
-    found = []
-    for other in rows:
-        if chosen is None or other is chosen:
-            continue
-        seeds = [seed for seed in chosen["runs"] if seed in other["runs"]]
-        files = [
-            [folder / row["runs"][seed] / f"confusions-{row['stage']}.npy" for seed in seeds] for row in (chosen, other)
-        ]
-        if not seeds or not all(file.exists() for file in files[0] + files[1]):
-            continue
-        first, second = (np.stack([np.load(file) for file in of_seeds]) for of_seeds in files)
-        if first.shape == second.shape:
-            gap = paired_difference(first, second)
-            names = {"first": chosen["dilations"], "second": other["dilations"]}
-            found.append(
-                {**names, "seeds": seeds, "num_images": first.shape[1], **gap._asdict(), "is_real": gap.is_real}
-            )
-    return found
-
-
-def _reference(rows: Sequence[Mapping[str, Any]], against: Sequence[int]) -> Mapping[str, Any] | None:
-    """The row with these dilations; without any, the best one, if there is one."""
-    if not against:
-        return rows[0] if rows else None
-    for row in rows:
-        if row["dilations"] == list(against):
-            return row
-    known = " ".join(f"[{schedule_name(row['dilations'])}]" for row in rows)
-    raise UserError(f"against=[{schedule_name(against)}]: no finished run has these dilations; there are: {known}")
 
 
 def write_leaderboard(folder: Path, against: Sequence[int] = ()) -> list[dict[str, Any]]:
@@ -97,8 +67,8 @@ def write_leaderboard(folder: Path, against: Sequence[int] = ()) -> list[dict[st
     return rows
 
 
-def _write(folder: Path, rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> None:
-    write_json(folder / "comparisons.json", compared)
+def _write(folder: Path, rows: Sequence[Mapping[str, Any]], found: Comparisons) -> None:
+    write_json(folder / "comparisons.json", found.compared)
     write_json(folder / f"{NAME}.json", rows)
     with (folder / f"{NAME}.csv").open("w", newline="") as file:
         flat = [{key: value if isinstance(value, int | float) else json.dumps(value) for key, value in row.items()}
@@ -106,65 +76,77 @@ def _write(folder: Path, rows: Sequence[Mapping[str, Any]], compared: Sequence[M
         writer = csv.DictWriter(file, list(flat[0]) if flat else [])
         writer.writeheader()
         writer.writerows(flat)
-    (folder / f"{NAME}.md").write_text(page(rows, compared) + "\n")
+    (folder / f"{NAME}.md").write_text(page(rows, found) + "\n")
     write_png(folder / f"{NAME}.png", leaderboard_figure(rows))
 
 
-def page(rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> str:
-    """The table, and how sure the first place is."""
-    lines = [markdown(rows)]
-    if compared:
-        caution = "; one seed speaks of these runs only" if max(len(gap["seeds"]) for gap in compared) == 1 else ""
-        first = schedule_name(compared[0]["first"])
-        lines += ["", f"{first} against the others, on the same images and seeds{caution}:", ""]
-    for gap in compared:
-        bounds = f"{100 * gap['low']:+.2f} to {100 * gap['high']:+.2f}"
-        verdict = "a real difference" if gap["is_real"] else "no difference beyond chance"
-        seeds = f"{len(gap['seeds'])} seed{'s' if len(gap['seeds']) > 1 else ''}"
-        lines.append(
-            f"* {schedule_name(gap['second'])}: {100 * gap['mean']:+.2f} points ({bounds} at 95 %, {seeds}): {verdict}"
-        )
-    return "\n".join(lines)
+def _finished_runs(folder: Path) -> Iterator[dict[str, Any]]:
+    """Summaries of the runs below with a schedule, in the order in which they ended."""
+    paths = sorted(folder.rglob(SUMMARY_NAME), key=lambda path: (path.stat().st_mtime_ns, path))
+    for path in paths:
+        summary = json.loads(path.read_text())
+        if summary.get("schedule"):
+            config = json.loads((path.parent / CONFIG_NAME).read_text())
+            settings = {key: value for key, value in config.items() if key not in NO_SETTINGS}
+            yield {**summary, "settings": settings, "place": path.parent.relative_to(folder).as_posix()}
 
 
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table that people read; mean IoU and gains in per cent."""
-    titles = ["dilations", "field, cells", "in effect", "field, px", "holes", "parameters", "multiply-adds", "seconds",
-              "MiB", "seeds", "mean IoU, %", "gain", "best class gain", "worst class gain"]  # fmt: skip
-    lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-    for row in rows:
-        spread = "" if row["interval"] is None else f" ± {100 * row['interval']:.2f}"
-        gains = sorted(((gain, name) for name, gain in row["class_gain"].items() if gain is not None), reverse=True)
-        extremes = [f"{name} {100 * gain:+.1f}" for gain, name in (gains[0], gains[-1])] if gains else ["", ""]
-        gain = "" if row["gain"] is None else f"{100 * row['gain']:+.2f}"
-        cells = [
-            schedule_name(row["dilations"], row["widths"]),
-            row["field_cells"], f"{row['effective_cells']:.1f}", row["field_px"], row["holes_per_axis"],
-            f"{row['parameters']:,}", f"{row['multiply_adds']:,}", f"{row['seconds']:.0f}",
-            f"{row['peak_memory_mib']:.0f}", len(row["mean_iou"]), f"{100 * row['mean']:.2f}{spread}", gain, *extremes,
-        ]  # fmt: skip
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+def _by_images(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Runs of the same settings, apart where they were scored on different images.
+
+    Summaries from before the images were recorded go with the others as long as those agree.
+    """
+    known = dict.fromkeys(_images([run]) for run in runs)
+    if len([images for images in known if images]) < 2:
+        return [list(runs)]
+    return [[run for run in runs if _images([run]) == images] for images in known]
+
+
+def _images(runs: Sequence[Mapping[str, Any]]) -> str | None:
+    """What tells the scored images from others, None for summaries that do not say."""
+    found = [run["scored_images"]["digest"] for run in runs if run.get("scored_images")]
+    return found[0][:12] if found else None
+
+
+def _differing_settings(alike: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """For every row the settings in which any two rows differ, but for what the schedule's name says; dotted keys."""
+    images = [_images(runs) for runs in alike]
+    settings = [flatten(runs[0]["settings"]) for runs in alike]
+    if len(set(images) - {None}) > 1:
+        settings = [{**own, IMAGES: digest} for own, digest in zip(settings, images, strict=True)]
+    keys = [key for key in dict.fromkeys(key for own in settings for key in own) if key not in NAMED]
+    differing = [key for key in keys if any(own.get(key) != settings[0].get(key) for own in settings)]
+    return [{key: own.get(key) for key in differing} for own in settings]
 
 
 def _row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """`runs` differ in the seed alone."""
+    """`runs` differ in the seed alone, and come in the order in which they ended."""
+    counted: dict[int, Mapping[str, Any]] = {}
+    repetitions: dict[str, list[str]] = {}
+    for run in sorted(runs, key=lambda run: run["seed"]):
+        if run["seed"] in counted:
+            repetitions.setdefault(str(run["seed"]), []).append(run["place"])
+        else:
+            counted[run["seed"]] = run
     stage = _scored_stage(runs[0]["stages"])
-    scored = [run["stages"][stage] for run in runs]
-    fronts = [run["identity"] for run in runs if run["identity"]]  # scored before the context module learned anything
-    scores = [result["mean_iou"] for result in scored]
+    scored = {seed: run["stages"][stage] for seed, run in counted.items()}
+    scores = [result["mean_iou"] for result in scored.values()]
+    # Scored before the context module learned anything; a run that began with one has none.
+    fronts = [(run["identity"], scored[seed]) for seed, run in counted.items() if run["identity"]]
     return {
         **runs[0]["schedule"],
         "stage": stage,
-        "effective_cells": statistics.mean(result["effective_cells"] for result in scored),
-        "seconds": statistics.mean(result["seconds"] for result in scored),
-        "peak_memory_mib": statistics.mean(run["peak_memory_mib"] for run in runs),
-        "mean_iou": {str(run["seed"]): score for run, score in zip(runs, scores, strict=True)},
-        "runs": {str(run["seed"]): run["place"] for run in runs},
+        "effective_cells": statistics.mean(result["effective_cells"] for result in scored.values()),
+        "seconds": statistics.mean(result["seconds"] for result in scored.values()),
+        "peak_memory_mib": statistics.mean(run["peak_memory_mib"] for run in counted.values()),
+        "mean_iou": {str(seed): result["mean_iou"] for seed, result in scored.items()},
+        "runs": {str(seed): run["place"] for seed, run in counted.items()},
+        "repetitions": repetitions,
         "mean": statistics.mean(scores),
         "interval": interval(scores),
-        "gain": statistics.mean(scores) - statistics.mean(front["before"] for front in fronts) if fronts else None,
-        "class_gain": _class_gains(runs[0]["classes"], scored, fronts),
+        "frontend": statistics.mean(front["before"] for front, _ in fronts) if fronts else None,
+        "gain": statistics.mean(result["mean_iou"] - front["before"] for front, result in fronts) if fronts else None,
+        "class_gain": _class_gains(runs[0]["classes"], fronts),
     }
 
 
@@ -174,18 +156,12 @@ def _scored_stage(stages: Mapping[str, Any]) -> str:
 
 
 def _class_gains(
-    names: Sequence[str], scored: Sequence[Mapping[str, Any]], fronts: Sequence[Mapping[str, Any]]
+    names: Sequence[str], fronts: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 ) -> dict[str, float | None]:
+    """`fronts`: of every run its front end and what was made of it."""
     found: dict[str, float | None] = {}
     for position, name in enumerate(names):
-        pairs = [(one["class_iou"][position], front["class_iou_before"][position])
-                 for one, front in zip(scored, fronts, strict=False)]  # fmt: skip
-        known = [after - before for after, before in pairs if after is not None and before is not None]
+        pairs = [(front["class_iou_before"][position], result["class_iou"][position]) for front, result in fronts]
+        known = [after - before for before, after in pairs if after is not None and before is not None]
         found[name] = statistics.mean(known) if known else None
     return found
-
-
-def _all_but_seed(settings: Mapping[str, Any]) -> str:
-    """Equal for runs that differ in the seed and in where they lie."""
-    kept = {key: value for key, value in settings.items() if key not in ("seed", "run", "resume", "cache")}
-    return json.dumps(kept, sort_keys=True)
