@@ -12,7 +12,7 @@ from engine.compare import interval
 from engine.comparisons import IMAGES, Comparisons, comparisons
 from engine.folder import CONFIG_NAME, SUMMARY_NAME, write_json
 from engine.leaderboard_figure import leaderboard_figure
-from engine.leaderboard_page import page, row_name
+from engine.leaderboard_page import page, plain_cells, row_name
 from engine.pictures import write_png
 from engine.resume import flatten
 
@@ -71,8 +71,7 @@ def _write(folder: Path, rows: Sequence[Mapping[str, Any]], found: Comparisons) 
     write_json(folder / "comparisons.json", found.compared)
     write_json(folder / f"{NAME}.json", rows)
     with (folder / f"{NAME}.csv").open("w", newline="") as file:
-        flat = [{key: value if isinstance(value, int | float) else json.dumps(value) for key, value in row.items()}
-                for row in rows]  # fmt: skip
+        flat = plain_cells(rows)
         writer = csv.DictWriter(file, list(flat[0]) if flat else [])
         writer.writeheader()
         writer.writerows(flat)

@@ -9,6 +9,7 @@ from engine.comparisons import Comparisons
 from engine.table import schedule_name
 
 ENOUGH_SEEDS = 5  # that a page with fewer of them advises
+COLUMNS_OF_THEIR_OWN = {"mean_iou": "mean_iou_seed_", "runs": "run_seed_", "class_gain": "class_gain_"}
 
 
 def row_name(row: Mapping[str, Any], other_settings: Mapping[str, Any]) -> str:
@@ -129,6 +130,22 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 def score(row: Mapping[str, Any]) -> str:
     """Mean IoU in per cent, with its interval over the seeds."""
     return f"{100 * row['mean']:.2f}" + ("" if row["interval"] is None else f" ± {100 * row['interval']:.2f}")
+
+
+def plain_cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Numbers and text alone, the same columns in every row: by seed and by class a column each, lists as 1,1,2."""
+    table: list[dict[str, Any]] = [{} for _ in rows]
+    for key in rows[0] if rows else ():
+        if key in COLUMNS_OF_THEIR_OWN:
+            names = dict.fromkeys(name for row in rows for name in row[key])
+            ordered = names if key == "class_gain" else sorted(names, key=int)
+            columns = {f"{COLUMNS_OF_THEIR_OWN[key]}{name}": [row[key].get(name) for row in rows] for name in ordered}
+        else:
+            columns = {key: [row[key] for row in rows]}
+        for title, values in columns.items():
+            for line, value in zip(table, values, strict=True):
+                line[title] = _plain(value)
+    return table
 
 
 def _plain(value: Any) -> int | float | str:

@@ -1,5 +1,6 @@
 """The leaderboard is arithmetic on what runs left, and says no more than they do."""
 
+import csv
 import json
 import os
 import shutil
@@ -101,6 +102,20 @@ def test_all_files_hold_the_rows(sweep: Path) -> None:
         "| 1,2 | 7 | 4.0 | 100 | 0 | 1,234 | 5,678 | 11 | 100 | 3 | 45.00 ± 21.51 | +5.00 | road +10.0 | car +0.0 |"
         in text
     )
+
+
+def test_the_table_for_spreadsheets_has_plain_cells_and_the_same_columns_in_every_row(sweep: Path) -> None:
+    rows = write_leaderboard(sweep)
+    with (sweep / "leaderboard.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [line["dilations"] for line in table if line["stage"] == "context"] == ["1,1", "1,2"]
+    best, other = table
+    assert float(other["mean"]) == rows[1]["mean"] and best["interval"] == "" and best["widths"] == ""
+    assert [other[f"mean_iou_seed_{seed}"] for seed in range(3)] == [str(rows[1]["mean_iou"][str(s)]) for s in range(3)]
+    assert (best["mean_iou_seed_0"], best["mean_iou_seed_1"]) == ("0.8", "")
+    assert (best["run_seed_0"], other["run_seed_2"]) == ("b0", "a2")
+    assert best["class_gain_car"] == "" and float(other["class_gain_road"]) == pytest.approx(0.1)
+    assert not any(sign in cell for line in table for cell in line.values() for sign in "\"'[{")
 
 
 def test_a_sweep_without_a_finished_run_has_an_empty_table(tmp_path: Path) -> None:
