@@ -64,7 +64,7 @@ def compare(runs: str, against: list[int]) -> int:
     if not rows:
         raise UserError(f"runs={runs}: no finished run with a context module lies below it; give a sweep's folder")
     print((Path(runs) / f"{NAME}.md").read_text())
-    print(f"leaderboard.md, .csv, .json and .png are in {runs}")
+    print(f"leaderboard.md, .csv, .json and .png are in {runs}, the tests in comparisons.json")
     return OK
 
 

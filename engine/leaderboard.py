@@ -3,6 +3,7 @@
 import csv
 import fcntl
 import json
+import shlex
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ from engine.compare import interval
 from engine.comparisons import IMAGES, Comparisons, comparisons
 from engine.folder import CONFIG_NAME, SUMMARY_NAME, write_json
 from engine.leaderboard_figure import leaderboard_figure
-from engine.leaderboard_page import page, plain_cells, row_name
+from engine.leaderboard_page import page, plain_cells, row_name, score
 from engine.pictures import write_png
+from engine.report import relative
 from engine.resume import flatten
 
 NAME = "leaderboard"
@@ -65,6 +67,24 @@ def write_leaderboard(folder: Path, against: Sequence[int] = ()) -> list[dict[st
         rows = leaderboard(folder)
         _write(folder, rows, comparisons(folder, rows, against))
     return rows
+
+
+def closing(folder: Path) -> str:
+    """The last lines of a sweep: what came first, where to read more, how to add to it; empty if nothing finished."""
+    rows = leaderboard(folder)
+    if not rows:
+        return ""
+    place, best = relative(folder), rows[0]
+    num_runs = sum(len(row["runs"]) for row in rows)
+    gain = "" if best["gain"] is None else f", {100 * best['gain']:+.2f} over the front end"
+    return "\n".join(
+        [
+            f"best of {len(rows)} rows, {num_runs} runs: {best['name']} with {score(best)} % mean IoU{gain}",
+            f"how sure that is: {NAME}.md in {place}; the same as .csv, .json and .png, the tests in comparisons.json",
+            f"to add schedules or seeds: the same command with more values and {shlex.quote(f'run.root={place}')}; "
+            "what is finished is not run again",
+        ]
+    )
 
 
 def _write(folder: Path, rows: Sequence[Mapping[str, Any]], found: Comparisons) -> None:
