@@ -12,11 +12,14 @@ from typing import Any
 from engine.folder import RunFolder
 from engine.progress import Progress
 from engine.report import relative
+from engine.resume import flatten
 from engine.runtime import Runtime
-from engine.table import stage_table
+from engine.table import schedule_name, stage_table
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "albumentations", "numpy", "opencv-python-headless", "pillow")
 PROJECT = Path(__file__).resolve().parent.parent
+SHOWN_ANYWAY = ("model.context.dilations", "model.context.widths", "seed")
+UNSHOWN = ("run.", "runtime.", "cache.", "resume", "data.root", "data.sbd_root")  # where and how, not what
 
 
 def versions() -> dict[str, str]:
@@ -48,7 +51,7 @@ def write_summary(folder: RunFolder, progress: Progress, head: dict[str, Any], r
             "identity": asdict(progress.identity) if progress.identity else None,
             "first_loss": progress.first_loss,
             "classes": head["classes"]["names"],
-            "scored_images": {"digest": head["data"]["samples"][1], "count": head["data"]["sizes"][1]},
+            "scored_images": _scored_images(head["data"]),
             "experiment": head["config"]["experiment"],
             "seed": head["config"]["seed"],
             "geometry": head["geometry"],
@@ -61,22 +64,54 @@ def write_summary(folder: RunFolder, progress: Progress, head: dict[str, Any], r
     )
 
 
+def _scored_images(data: dict[str, Any]) -> dict[str, Any]:
+    """What tells whether two runs were scored on the same images: names in their order, and what the files hold."""
+    _, names = data["samples"]
+    _, files = data["files"]
+    return {"digest": f"{names} {files}", "count": data["sizes"][1]}
+
+
 def hparams(
     progress: Progress, head: dict[str, Any], runtime: Runtime
 ) -> tuple[dict[str, int | float | str], dict[str, float]]:
-    """What a run with a context module was, and what it reached, for TensorBoard's table of runs."""
+    """What a run with a context module was, and what it reached, for TensorBoard's table of runs.
+
+    The table shows them in this order: the schedule, what the command line set, what the schedule sees and costs; then
+    the score by which a leaderboard judges, its gain over the front end, what it took, and the other stages' scores.
+    """
     schedule, identity = head["schedule"], progress.identity
-    settings = {name: value if isinstance(value, int | float) else str(value) for name, value in schedule.items()}
-    stages = {stage: result.mean_iou for stage, result in progress.results.items()}
-    result = progress.results.get("context", progress.results[progress.stage])
+    judged = "context" if "context" in progress.results else progress.stage
+    result = progress.results[judged]
+    settings = {
+        "dilations": schedule_name(schedule["dilations"], schedule["widths"]),
+        **_settings_of_command_line(head["config"]),
+        "seed": head["config"]["seed"],
+        **{name: schedule[name] for name in ("field_cells", "holes_per_axis", "multiply_adds")},
+    }
+    others = {stage: other.mean_iou for stage, other in reversed(progress.results.items()) if stage != judged}
     results = {
-        **{f"hparam/{stage}_mean_iou": score for stage, score in stages.items()},
+        f"hparam/{judged}_mean_iou": result.mean_iou,
         **({"hparam/gain": result.mean_iou - identity.before} if identity else {}),
-        "hparam/effective_cells": result.effective_cells or 0.0,
         "hparam/seconds": result.seconds,
         "hparam/peak_memory_mib": runtime.peak_memory_mib(),
+        "hparam/effective_cells": result.effective_cells or 0.0,
+        **{f"hparam/{stage}_mean_iou": score for stage, score in others.items()},
     }
-    return {**settings, "seed": head["config"]["seed"]}, results
+    return settings, results
+
+
+def _settings_of_command_line(config: dict[str, Any]) -> dict[str, int | float | str]:
+    """What this command sets and what changes the result, by key: a sweep's varied settings are among it."""
+    values = flatten(config)
+    words = (word.partition("=")[0].lstrip("+~") for word in sys.argv[1:] if "=" in word)
+    keys = [key for key in words if key in values and key not in SHOWN_ANYWAY and not key.startswith(UNSHOWN)]
+    return {key: _hparam(values[key]) for key in keys}
+
+
+def _hparam(value: Any) -> int | float | str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def last_page(folder: RunFolder, progress: Progress, class_names: Sequence[str]) -> str:
