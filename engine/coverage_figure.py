@@ -20,43 +20,49 @@ COLOURS = ListedColormap([UNUSED, *colormaps["inferno"](np.linspace(0, 1, 256))[
 FAINTEST = 0.35  # of the colours, for a single path: it must differ from none
 MOST_COLUMNS = 4
 LINED_CELLS = 41  # fields up to this many cells have lines between them
-DRAWN_CELLS = 1000  # wider fields are drawn in bins of several cells
+LONGEST_NUMBER = 10**7  # of paths; larger ones are rounded to a power of ten
+DPI = 120
 PANEL_INCHES, LABEL_INCHES, GAP_INCHES, HEAD_INCHES, FOOT_INCHES = 2.9, 0.6, 0.4, 0.8, 0.55
 
 
 def coverage_figure(dilations: Sequence[int], path_counts: Sequence[Sequence[int]]) -> Rgb:
-    """A panel a layer, all at one scale: brighter cells reach the centre on more paths, black ones on none.
+    """A panel a layer, all on one scale: brighter cells reach the centre on more paths, black ones on none.
 
     `path_counts` holds those of one axis after each layer, the centre in the middle.
     """
+    most = max(max(counts) for counts in path_counts)  # of one axis and of all layers
     num_rows = math.ceil(len(dilations) / MOST_COLUMNS)
     num_columns = math.ceil(len(dilations) / num_rows)
     width = max(2.2, num_columns) * (PANEL_INCHES + GAP_INCHES) + GAP_INCHES
     height = HEAD_INCHES + num_rows * (PANEL_INCHES + LABEL_INCHES) + FOOT_INCHES
     left = (width - num_columns * (PANEL_INCHES + GAP_INCHES) + GAP_INCHES) / 2
-    figure = Figure(figsize=(width, height), dpi=120)
+    figure = Figure(figsize=(width, height), dpi=DPI)
     for index, (dilation, counts) in enumerate(zip(dilations, path_counts, strict=True)):
         row, column = divmod(index, num_columns)
         x = left + column * (PANEL_INCHES + GAP_INCHES)
         y = height - HEAD_INCHES - (row + 1) * (PANEL_INCHES + LABEL_INCHES) + LABEL_INCHES / 2
         axes = figure.add_axes((x / width, y / height, PANEL_INCHES / width, PANEL_INCHES / height))
-        _panel(axes, counts, len(path_counts[-1]) // 2)
+        _panel(axes, counts, len(path_counts[-1]) // 2, most)
         title = f"layer {index + 1}, dilation {dilation}: {len(counts)} {TIMES} {len(counts)}"
         axes.set_title(title, color=INK, fontsize=10)
-    _frame(figure, dilations, path_counts[-1], height)
+    _frame(figure, dilations, path_counts[-1], most, height)
     return rendered(figure)
 
 
-def _frame(figure: Figure, dilations: Sequence[int], counts: Sequence[int], height: float) -> None:
-    """Title and legend."""
+def _frame(figure: Figure, dilations: Sequence[int], counts: Sequence[int], most: int, height: float) -> None:
+    """Title and legend; `most` paths of one axis are most * most in the plane."""
     holes = counts.count(0)
     summary = f"{holes} of {len(counts)} cells an axis never used" if holes else "no holes"
-    head = f"Dilations {', '.join(map(str, dilations))}: {summary}"
+    head = f"Dilation{'s' * (len(dilations) > 1)} {', '.join(map(str, dilations))}: {summary}"
     figure.text(0.5, 1 - 0.3 / height, head, color=INK, fontsize=14, fontweight="bold", ha="center", va="center")
-    sub = "cells that reach the centre, layer by layer, and on how many paths"
+    bin_cells = _bin_cells(len(counts))
+    dots = f"; each dot is the brightest of {bin_cells} {TIMES} {bin_cells} cells" if bin_cells > 1 else ""
+    scale = "; one scale for all layers" if len(dilations) > 1 else ""
+    sub = f"cells that reach the centre, and on how many paths{scale}{dots}"
     figure.text(0.5, 1 - 0.6 / height, sub, color=QUIET_INK, fontsize=10, ha="center", va="center")
+    brightest = {f"most: {_number(most * most)} paths (log scale)": to_hex(COLOURS(1.0))} if most > 1 else {}
     meanings = {
-        "most paths (log scale)": to_hex(COLOURS(1.0)),
+        **brightest,
         "one path": to_hex(COLOURS(FAINTEST)),
         "no path: never used": UNUSED,
         "outside the field": OUTSIDE,
@@ -76,10 +82,16 @@ def _frame(figure: Figure, dilations: Sequence[int], counts: Sequence[int], heig
     )
 
 
-def _panel(axes: Axes, counts: Sequence[int], reach: int) -> None:
-    own, whole = len(counts) / 2, reach + 0.5
+def _number(count: int) -> str:
+    return f"{count:,}" if count < LONGEST_NUMBER else f"about 10^{math.log10(count):.0f}"
+
+
+def _panel(axes: Axes, counts: Sequence[int], reach: int, most: int) -> None:
+    own, whole, bin_cells = len(counts) / 2, reach + 0.5, _bin_cells(2 * reach + 1)
+    brightness = _brightness(counts, most, bin_cells)
+    end = len(brightness) * bin_cells - own  # the last bin may stick out of the field
     axes.set_facecolor(OUTSIDE)
-    axes.imshow(_brightness(counts), cmap=COLOURS, vmin=0, vmax=1, extent=(-own, own, -own, own), zorder=1)
+    axes.imshow(brightness, cmap=COLOURS, vmin=0, vmax=1, extent=(-own, end, -end, own), interpolation="nearest")
     axes.set(xlim=(-whole, whole), ylim=(-whole, whole))
     if 2 * whole <= LINED_CELLS:
         edges = np.arange(-reach + 0.5, reach)
@@ -92,11 +104,17 @@ def _panel(axes: Axes, counts: Sequence[int], reach: int) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _brightness(counts: Sequence[int]) -> NDArray[np.float64]:
-    """In the plane: 0 where no path leads, else from `FAINTEST` for one path to 1 for the most, by the logarithm."""
-    bin_cells = math.ceil(len(counts) / DRAWN_CELLS)
-    binned = [sum(counts[first : first + bin_cells]) for first in range(0, len(counts), bin_cells)]
+def _bin_cells(field_cells: int) -> int:
+    """Cells along a side of what is drawn as one dot: no dot is smaller than a pixel."""
+    return math.ceil(field_cells / int(PANEL_INCHES * DPI))
+
+
+def _brightness(counts: Sequence[int], most: int, bin_cells: int) -> NDArray[np.float64]:
+    """In the plane: 0 where no path leads, else from `FAINTEST` for one path to 1 for the most, by the logarithm.
+
+    Of the cells of a bin the brightest counts.
+    """
+    binned = [max(counts[first : first + bin_cells]) for first in range(0, len(counts), bin_cells)]
     logs = np.array([math.log(count) if count else math.nan for count in binned])
-    most = math.log(max(binned))
-    shares = logs / most if most else logs + 1  # one path everywhere is the most, too
+    shares = logs / math.log(max(most, 2))  # where one path is the most, all logarithms are 0
     return np.nan_to_num(FAINTEST + (1 - FAINTEST) * (shares[:, None] + shares[None, :]) / 2)
