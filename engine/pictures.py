@@ -1,5 +1,6 @@
 """Pictures of predictions and scores, as uint8 RGB arrays (H, W, 3)."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from engine.contracts import Picture
 
 RIGHT_GRAY, WRONG_RED, VOID_WHITE = (225, 225, 225), (200, 30, 30), (255, 255, 255)
 GAP_PX = 4
+MOST_NUMBERED, MOST_NAMED, LONGEST_NAME = 30, 75, 40  # classes with numbers, names on an axis, signs of a name
 
 Rgb = NDArray[np.uint8]
 
@@ -37,22 +39,35 @@ def panel(picture: Picture, palette: Sequence[Sequence[int]]) -> Rgb:
 
 
 def confusion_figure(confusion_KK: Sequence[Sequence[int]], class_names: Sequence[str]) -> Rgb:
-    """The confusion matrix with each row (truth) as per cent of that class's pixels."""
+    """The confusion matrix with each row (truth) as per cent of that class's pixels.
+
+    Of more than `MOST_NUMBERED` classes the figure grows no more: cells without numbers, as many names as fit.
+    """
     counts = np.asarray(confusion_KK, dtype=np.float64)
     rows = counts.sum(axis=1, keepdims=True)
     shares = np.divide(100 * counts, rows, out=np.zeros_like(counts), where=rows > 0)
-    side = 2.5 + 0.5 * len(class_names)
+    num_classes = len(class_names)
+    side = 2.5 + 0.5 * min(num_classes, MOST_NUMBERED)
     figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    axes.set_xticks(range(len(class_names)), class_names, rotation=90)
-    axes.set_yticks(range(len(class_names)), class_names)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    named = range(0, num_classes, math.ceil(num_classes / MOST_NAMED))
+    names = [_shortened(class_names[position]) for position in named]
+    axes.set_xticks(named, names, rotation=90)
+    axes.set_yticks(named, names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth (rows: % of its pixels)")
+    if num_classes > MOST_NUMBERED:
+        figure.colorbar(image, label="% of the truth's pixels", shrink=0.5)
+        return rendered(figure)
     for row, column in zip(*np.nonzero(shares >= 0.5), strict=True):
         share = shares[row, column]
         axes.text(column, row, f"{share:.0f}", ha="center", va="center", color="white" if share > 60 else "black")
     return rendered(figure)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
 def field_figure(gradient_hw: NDArray[np.float64], effective_cells: float, field_cells: int) -> Rgb:

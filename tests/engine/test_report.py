@@ -1,4 +1,4 @@
-"""What people read: tables, pictures, exit codes."""
+"""What people read: tables, exit codes."""
 
 from pathlib import Path
 
@@ -8,12 +8,10 @@ import torch
 from torch.nn import functional
 
 from configs.errors import UserError
-from configs.schema import VOID, Precision, RuntimeConfig
+from configs.schema import Precision, RuntimeConfig
 from engine import checkpoint
-from engine.contracts import Picture
 from engine.exits import guarded
 from engine.loop import DivergedError, LossWatch
-from engine.pictures import GAP_PX, RIGHT_GRAY, VOID_WHITE, WRONG_RED, confusion_figure, panel
 from engine.progress import Progress, StageResult
 from engine.runtime import AUTO_PRECISION, choose_runtime
 from engine.table import stage_table
@@ -29,21 +27,6 @@ def test_table_shows_absent_classes_as_na_the_count_and_the_gain() -> None:
     assert ["tree", "n/a", "50.0"] in lines
     assert ["over", "classes", "1", "of", "2", "2", "of", "2"] in lines
     assert ["context", "over", "frontend:", "+12.5", "points", "of", "mean", "IoU"] in lines
-
-
-def test_error_picture_marks_wrong_red_right_gray_and_void_white() -> None:
-    truth = np.array([[0, 1, VOID]], dtype=np.uint8)
-    predicted = np.array([[0, 0, 0]], dtype=np.uint8)
-    picture = Picture("a", np.zeros((1, 3, 3), dtype=np.uint8), truth, predicted)
-    pixels = panel(picture, [(1, 2, 3), (4, 5, 6)])
-    assert pixels.shape == (1, 4 * 3 + 3 * GAP_PX, 3)
-    assert [tuple(pixel) for pixel in pixels[0, -3:]] == [RIGHT_GRAY, WRONG_RED, VOID_WHITE]
-    assert tuple(pixels[0, 3 + GAP_PX]) == (1, 2, 3)
-
-
-def test_confusion_figure_draws_rows_without_truth() -> None:
-    pixels = confusion_figure([[3, 1], [0, 0]], ["road", "tree"])
-    assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.std() > 0
 
 
 def test_users_errors_are_one_message_and_faults_show_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
