@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from numpy.typing import NDArray
 
 from engine.coverage_figure import (
     COLOURS,
@@ -15,7 +16,8 @@ from engine.coverage_figure import (
     UNUSED,
     coverage_figure,
 )
-from engine.pictures import Rgb
+from engine.pictures import HEARD_CYAN, Rgb, field_figure, field_legend
+from engine.probe import effective_cells
 from models.coverage import path_counts
 
 ONE_PATH = tuple(COLOURS(FAINTEST, bytes=True)[:3])
@@ -71,3 +73,37 @@ def test_one_path_keeps_its_colour_in_fields_wider_than_the_picture() -> None:
     assert (panel == ONE_PATH).all(axis=2).sum() >= 9
     reddish = (panel[..., 0].astype(int) - panel[..., 1]) > 40
     assert {tuple(pixel) for pixel in panel[reddish].tolist()} == {ONE_PATH}
+
+
+def labels(shares_hw: NDArray[np.float64], effective_cells: float, field_cells: int) -> list[str]:
+    return [str(handle.get_label()) for handle in field_legend(shares_hw, effective_cells, field_cells)]
+
+
+def test_a_field_s_legend_counts_what_is_outlined_and_what_is_only_coloured_and_says_where_they_lie() -> None:
+    """Two cells above 4.55 %, the second one row above; a third, faint one in the sky, 16 rows above."""
+    shares_hw = np.zeros((32, 32))
+    shares_hw[16, 16], shares_hw[15, 16], shares_hw[0, 16], shares_hw[3, 3] = 1, 0.0456, 0.02, 0.0009
+    assert labels(shares_hw, effective_cells(shares_hw), 67) == [
+        "above 4.55 %: 2 cells, the farthest 1 away",
+        "effective field: as many in a square, 1.4 a side",
+        "computed field: 67 x 67 cells, not all on this map of 32 x 32",
+        "coloured, above 0.1 %: 3 cells, the farthest 16 away",
+    ]
+    assert labels(np.zeros((5, 5)), 0.0, 3)[0] == "above 4.55 %: no cell"
+
+
+def test_a_field_is_said_to_leave_the_map_exactly_if_it_does() -> None:
+    """From the centre of 32 cells 15 lie below, of 33 cells 16."""
+    for side, field_cells, is_cut in ((32, 31, False), (32, 33, True), (33, 33, False), (33, 35, True)):
+        assert ("not all on this map" in labels(np.ones((side, 40)), 1.0, field_cells)[2]) == is_cut
+
+
+def test_cells_of_the_effective_field_are_outlined_where_they_lie() -> None:
+    """The centre, and four cells in the corners of the map: the outlines reach from one end to the other."""
+    shares_hw = np.zeros((9, 9))
+    shares_hw[4, 4] = shares_hw[0, 0] = shares_hw[0, 8] = shares_hw[8, 0] = shares_hw[8, 8] = 1
+    for shown_hw, is_wide in ((shares_hw, True), (np.pad(np.ones((1, 1)), 4), False)):
+        picture = field_figure(shown_hw, effective_cells(shown_hw), 9)
+        is_cyan = (picture == [round(255 * value) for value in to_rgb(HEARD_CYAN)]).all(axis=2)
+        rows = np.flatnonzero(is_cyan[:550].any(axis=1))  # above the legend
+        assert (np.ptp(rows) > 400) == is_wide and len(rows) > 20
