@@ -35,13 +35,18 @@ def colorize(labels_HW: NDArray[np.uint8], palette: Sequence[Sequence[int]]) -> 
     return table[labels_HW]
 
 
-def panel(picture: Picture, palette: Sequence[Sequence[int]]) -> Rgb:
-    """Input | truth | prediction | errors, side by side. Errors: gray is right, red is wrong, white is void."""
+def tiles(picture: Picture, palette: Sequence[Sequence[int]]) -> list[Rgb]:
+    """Input, truth, prediction, errors. Errors: gray is right, red is wrong, white is void."""
     errors = np.where((picture.predicted_HW == picture.truth_HW)[..., None], RIGHT_GRAY, WRONG_RED).astype(np.uint8)
     errors[picture.truth_HW == VOID] = VOID_WHITE
-    gap = np.full((errors.shape[0], GAP_PX, 3), 255, dtype=np.uint8)
-    truth, predicted = colorize(picture.truth_HW, palette), colorize(picture.predicted_HW, palette)
-    return np.concatenate([picture.image_HW3, gap, truth, gap, predicted, gap, errors], axis=1)
+    return [picture.image_HW3, colorize(picture.truth_HW, palette), colorize(picture.predicted_HW, palette), errors]
+
+
+def panel(picture: Picture, palette: Sequence[Sequence[int]]) -> Rgb:
+    """The tiles of a picture side by side."""
+    first, *others = tiles(picture, palette)
+    gap = np.full((len(first), GAP_PX, 3), 255, dtype=np.uint8)
+    return np.concatenate([first, *(pixels for tile in others for pixels in (gap, tile))], axis=1)
 
 
 def confusion_figure(confusion_KK: Sequence[Sequence[int]], class_names: Sequence[str]) -> Rgb:
