@@ -72,6 +72,7 @@ def train(config: Config) -> int:
             report.say(f"{config.experiment} in {relative(folder.path)} on {runtime.describe()}, seed {config.seed}")
             for line in introduction(config, learned, scored):
                 report.say(line)
+            stop.check()
             initial = resume.initial_weights(resumed, config, head)
             model, weights = build_initial(
                 config.model, classes.num_classes, config.data.mean_rgb, config.seed, initial

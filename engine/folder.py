@@ -117,7 +117,7 @@ class RunFolder:
         if not self._log_works:
             return
         try:
-            with (self.path / LOG_NAME).open("a") as log:
+            with (self.path / LOG_NAME).open("a", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(text + "\n")
         except OSError as error:
             self._log_works = False

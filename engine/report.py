@@ -105,8 +105,11 @@ class Reporter:
     def measured(self, progress: Progress, measured: Measured, field_cells: int) -> None:
         """What the context module in fact sees, beside the computed side of its field."""
         grids = "".join(f", {score:.2f} at {period}" for period, score in measured.gridding.items())
-        heard = f"{measured.effective_cells:.1f} of {field_cells} cells"
-        self.say(f"{progress.stage} step {progress.step}: effective field {heard}{grids and f'; gridding{grids[1:]}'}")
+        side = f"{measured.effective_cells:.1f}"
+        self.say(
+            f"{progress.stage} step {progress.step}: as many cells matter as a square of {side} x {side} has; the "
+            f"field is {field_cells} x {field_cells} cells{grids and f'; gridding{grids[1:]}'}"
+        )
         values = {
             "field/effective_cells": measured.effective_cells,
             "field/share_of_computed": measured.effective_cells / field_cells,

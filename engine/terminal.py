@@ -1,5 +1,6 @@
 """Output that survives its terminal: `| head` may close the pipe, `| less` may block it, a window may be shut."""
 
+import io
 import os
 import select
 import sys
@@ -56,8 +57,11 @@ class SurvivingStream:
 
 @contextmanager
 def surviving_terminal() -> Iterator[None]:
-    """Stdout and stderr as `SurvivingStream`s."""
+    """Stdout and stderr as `SurvivingStream`s; a sign that the terminal cannot show (in a path) becomes an escape."""
     streams = sys.stdout, sys.stderr
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.stdout, sys.stderr = (cast(TextIO, SurvivingStream(stream)) for stream in streams)
     try:
         yield

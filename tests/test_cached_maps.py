@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import feed
 from configs.compose import compose
+from configs.notices import notices
 from data.build import open_images
 from data.loaders import validation_batches
 from engine import checkpoint
@@ -62,6 +66,87 @@ def test_images_that_the_crop_would_cut_are_told(tmp_path: Path) -> None:
         run(tmp_path, "cut", "stage.context.maps=cached", "stage.context.crop_px=[128,192]")
 
 
+@pytest.fixture
+def own_images(tmp_path: Path) -> list[str]:
+    """The words of a data set of two images, its ids 0, 1, 2 given in full, and a front end that has seen them."""
+    generator = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for kind, high, shape in (("images", 256, (64, 64, 3)), ("labels", 3, (64, 64))):
+            (tmp_path / split / kind).mkdir(parents=True)
+            for name in "ab":
+                pixels = generator.integers(0, high, shape).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / kind / f"{name}.png")
+    words = [*TINY, "experiment=folder", "model.pretrained=null", f"data.root={tmp_path}", "stage.frontend.steps=1"]
+    words += ["data.folder.class_names=[a,b,c]", "stage.context.crop_px=[64,64]", "stage.context.maps=cached"]
+    words += ["stage.frontend.loss.grid=cells", "stage.context.loss.grid=cells"]
+    run(tmp_path, "first", *words, "frontend=small", "data.folder.label_ids=[0,1,2]")
+    return [*words, "frontend=small", "stages=[context]", f"init.checkpoint={tmp_path / 'first' / 'frontend.pt'}"]
+
+
+def test_labels_that_come_to_mean_something_else_are_decoded_anew(
+    tmp_path: Path, own_images: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, "same", *own_images, "data.folder.label_ids=[0,1,2]")
+    same = capsys.readouterr().out
+    run(tmp_path, "corrected", *own_images, "data.folder.label_ids=[2,1,0]")
+    corrected = capsys.readouterr().out
+    for line in ("front-end maps: ", "front-end maps for scoring: "):
+        assert f"{line}read from" in same and f"{line}computed" in corrected
+    stores = [np.load(path) for path in (tmp_path / "cache").glob("maps-*/targets.npy")]
+    assert len(stores) == 2 and np.array_equal(stores[0], 2 - stores[1])
+
+
+def test_what_is_kept_is_known_by_code_and_libraries_but_not_by_comments(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "code.py").write_text("def f(x):\n    return x + 1\n")
+    monkeypatch.setattr(feed, "__file__", str(tmp_path / "feed.py"))
+    first = feed.made_by(["code.py"])
+    (tmp_path / "code.py").write_text("def f(x):  # one more\n\n    return x + 1\n")
+    assert feed.made_by(["code.py"]) == first
+    (tmp_path / "code.py").write_text("def f(x):\n    return x + 2\n")
+    assert feed.made_by(["code.py"]) != first
+    assert {"torch", "pillow", "opencv-python-headless"} < first.keys()
+
+
+def test_the_bytes_that_are_announced_are_those_that_are_written(tmp_path: Path) -> None:
+    """Whole images and tiles, two scales, mirrored maps beside the others."""
+    words = ["stage.context.maps=cached", "stage.context.mirror=pixels", "data.augment.mirror=true"]
+    words += [
+        "validation.protocol=tiles",
+        "validation.tile_px=[96,128]",
+        "validation.scales=[0.5,1]",
+        "validation.batch=1",
+    ]
+    config = compose([*TINY, *words, f"cache.root={tmp_path}"])
+    images, runtime = open_images(config.data, "val"), choose_runtime(config.runtime)
+    model, _ = build_initial(config.model, images.classes.num_classes, config.data.mean_rgb, 0, None)
+    feeding = Feed(config, images, images, model, runtime, print, lambda: None)
+    claimed: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feed, "claim_of", lambda _: claimed.append)
+        feeding.check_kept_maps(config.stage.context)
+    feeding.kept_maps(config.stage.context)
+    next(feeding.batches(config.stage.context, 0)(0, 1))
+    written = [path for path in tmp_path.glob("maps-*/*.npy")]
+    headers = 128 * (2 + 5 * (1 + 4))  # of .npy: two stores; one tile at half, four at full size, of five images
+    assert sum(path.stat().st_size for path in written) == claimed[0] + headers
+
+
+def test_what_kept_maps_leave_out_is_said() -> None:
+    words = ["stage.context.maps=cached", "data.augment.color=0.4", "data.augment.rotation_deg=5"]
+    (notice,) = notices(compose([*words, "data.augment.scale_min=1", "data.augment.scale_max=1"]))
+    assert "of data.augment it leaves out rotation, color; stage.context.maps=computed" in notice
+    assert notices(compose([*words, "stage.context.maps=computed"])) == []
+
+
+def test_a_stage_may_be_shorter_than_its_warm_up_and_says_so() -> None:
+    words = ["stage.joint.schedule.warmup_steps=20", "data.augment.color=0"]
+    assert notices(compose([*words, "stage.joint.steps=20"])) == []
+    (notice,) = notices(compose([*words, "stage.joint.steps=5"]))
+    assert notice.startswith("stage.joint: the warm-up of 20 steps is longer than the stage's 5")
+
+
 def test_only_the_context_stage_keeps_maps() -> None:
     with pytest.raises(ValueError, match=r"stage.frontend.maps=cached: the front end learns"):
         compose(["stage.frontend.maps=cached"])
@@ -83,9 +168,9 @@ def test_scoring_on_kept_maps_is_scoring_the_network(tmp_path: Path, asked: list
     images, runtime = open_images(config.data, "val"), choose_runtime(config.runtime)
     model, _ = build_initial(config.model, images.classes.num_classes, config.data.mean_rgb, 0, None)
     said: list[str] = []
-    feed = Feed(config, images, images, model, runtime, said.append, lambda: None)
-    kept = feed.kept_maps(config.stage.context)
-    assert kept is not None and feed.kept_maps(config.stage.joint) is None
+    feeding = Feed(config, images, images, model, runtime, said.append, lambda: None)
+    kept = feeding.kept_maps(config.stage.context)
+    assert kept is not None and feeding.kept_maps(config.stage.joint) is None
     model.insert_context(build_context(config.model, images.classes.num_classes, 0))
     for parameter in model.context.parameters():  # type: ignore[union-attr]
         torch.nn.init.normal_(parameter, std=0.2)
@@ -97,5 +182,5 @@ def test_scoring_on_kept_maps_is_scoring_the_network(tmp_path: Path, asked: list
     assert certify_identity(*asked_of, kept=kept) == certify_identity(*asked_of)
     from_kept, computed = evaluate(*asked_of, kept=kept), evaluate(*asked_of)
     assert torch.equal(from_kept.confusions_NKK, computed.confusions_NKK)
-    assert feed.kept_maps(config.stage.context) is not None
+    assert feeding.kept_maps(config.stage.context) is not None
     assert "computed" in said[0] and "read from" in said[1]

@@ -58,6 +58,12 @@ def test_a_blocked_pipe_costs_its_patience_once_and_speaks_again_when_it_is_read
     os.close(reader)
 
 
+def test_a_path_that_is_no_text_is_shown_and_silences_nothing() -> None:
+    code = SPEAK.replace('print(f"line {number}")', 'print("a\\udce9.png") if number < 2 else None')
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "a\\udce9.png\n" * 2 and done.returncode == 7
+
+
 def test_a_stream_in_memory_gets_every_character() -> None:
     memory = io.StringIO()
     text = "\u20ac" * 5000 + "end"
