@@ -23,7 +23,10 @@ class ConfigError(UserError):
 
 @dataclass(frozen=True)
 class Key:
-    """What a key holds. A section is a dataclass, or (`partial`) a dict that takes some of a dataclass's keys."""
+    """What a key holds. A section is a dataclass, or (`partial`) a dict that takes some of a dataclass's keys.
+
+    What lies in a partial section is partial, too: a key that was not given must not come back as its default.
+    """
 
     annotation: Any
     section: type | None = None

@@ -4,7 +4,7 @@ Nothing is interpolated, resolved or executed on the way: what comes may be from
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, overload
@@ -101,7 +101,8 @@ def _read_section(value: Any, key: Key, full: str, problems: list[str]) -> Any:
     arguments = {}
     for name, inner in value.items():
         if name in inside:
-            arguments[name] = read(inner, inside[name], joined(full, name), problems)
+            part = replace(inside[name], partial=key.partial or inside[name].partial)
+            arguments[name] = read(inner, part, joined(full, name), problems)
         else:
             problems.append(unknown_key(joined(full, str(name)), known))
     return arguments if key.partial else section(**arguments)

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 from configs import compose as compose_module
 from configs.check import problems
 from configs.compose import FOLDER, ConfigError, compose, composed, entry_point, from_plain, to_plain, with_changes
+from configs.evaluation import evaluation_config
 from configs.keys import known_keys
 from configs.plain import shown
-from configs.schema import Config, DataConfig, DataName, EvalConfig, Padding, Resume
+from configs.schema import AugmentConfig, Config, DataConfig, DataName, EvalConfig, FolderConfig, Padding, Resume
 
 PROGRAM = """
 import sys
@@ -327,10 +328,47 @@ def test_evaluation_takes_only_what_it_was_told(tmp_path: Path) -> None:
     assert config == EvalConfig(checkpoint=str(checkpoint), data=config.data)
 
 
+def test_evaluation_takes_every_key_of_the_data_and_changes_no_other(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "best.pt"
+    checkpoint.touch()
+    trained = replace(compose(), data=DataConfig(folder=FolderConfig(label_suffix=".gif", image_suffix=".jpg")))
+
+    def told(*words: str) -> DataConfig:
+        config = composed("eval", EvalConfig, [f"checkpoint={checkpoint}", *words])
+        return evaluation_config(trained, "float32", config).data
+
+    nested = told("data.folder.label_suffix=_x.png", "data.augment.color=0.5", "data.name=folder")
+    assert nested == replace(
+        trained.data,
+        name=DataName.folder,
+        folder=FolderConfig(label_suffix="_x.png", image_suffix=".jpg"),
+        augment=AugmentConfig(color=0.5),
+    )
+    assert told("data.folder={label_suffix: _x.png}", "data={augment: {color: 0.5}, name: folder}") == nested
+    leaves = {name for name, key in known_keys(DataConfig, "data").items() if key.section is None}
+    paths = {"data.root": tmp_path, "data.sbd_root": tmp_path}
+    default = to_plain(DataConfig())
+    words = [f"{name}={paths.get(name, shown(value_at(default, name)))}" for name in leaves]
+    assert told(*words) == DataConfig(root=str(tmp_path), sbd_root=str(tmp_path))
+
+
+def value_at(plain: Any, full: str) -> Any:
+    for name in full.split(".")[1:]:
+        plain = plain[name]
+    return plain
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
         ("data.rot=x", 'no key "rot" in data; did you mean data.root'),
+        ("data.folder.label_sufix=x", 'no key "label_sufix" in data.folder; did you mean data.folder.label_suffix'),
+        ("data.augment={colour: 1}", 'no key "colour" in data.augment; did you mean data.augment.color'),
+        ("data={folder: {labl: x}}", 'no key "labl" in data.folder'),
+        ("data.augment.color=2", "data.augment.color=2.0: it must be at most 1"),
+        ("data.shapes={size_px: 64}", "data.shapes.size_px=64: it must be at least 192"),
+        ("data.augment.mirror=maybe", "data.augment.mirror=maybe: true or false is required"),
+        ("data.folder=voc", "data.folder=voc: data.folder is a section"),
         ("data.limit=-1", "data.limit=-1: it must be a positive integer"),
         ("data.limit=x", "data.limit=x: a whole number is required"),
         ("data.root=/nowhere", "data.root=/nowhere: there is no such folder"),
