@@ -11,6 +11,7 @@ Prints a table, and leaves analysis.json and coverage.png in `output`.
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from configs.compose import entry_point
@@ -32,14 +33,12 @@ def main(config: AnalyzeConfig) -> int:
 
 def analyze(config: AnalyzeConfig) -> int:
     """Compute, print, write; returns the exit code."""
-    from pathlib import Path
-
     from engine.coverage_figure import coverage_figure
     from engine.folder import write_json
     from engine.pictures import write_png
     from models.coverage import path_counts
 
-    output = Path(config.output)
+    output = results(config)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -66,6 +65,11 @@ def compare(runs: str, against: list[int]) -> int:
     print((Path(runs) / f"{NAME}.md").read_text())
     print(f"leaderboard.md, .csv, .json and .png are in {runs}, the tests in comparisons.json")
     return OK
+
+
+def results(config: AnalyzeConfig) -> Path:
+    """The folder that a command writes to."""
+    return Path(config.output if config.runs is None else config.runs)
 
 
 def figures(config: AnalyzeConfig) -> dict[str, Any]:
@@ -159,4 +163,4 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(entry_point("analyze", AnalyzeConfig, main))
+    sys.exit(entry_point("analyze", AnalyzeConfig, main, results=results))

@@ -8,6 +8,7 @@ Only the checkpoint is needed: classes, mean, precision, batch and protocol ride
 """
 
 import sys
+from pathlib import Path
 
 from configs.compose import entry_point
 from configs.errors import OK
@@ -23,8 +24,6 @@ def main(told: EvalConfig) -> int:
 
 def score(told: EvalConfig) -> int:
     """Load, score, report; returns the exit code."""
-    from pathlib import Path
-
     from data.build import open_images
     from data.loaders import validation_batches
     from engine.evaluate import evaluate
@@ -47,9 +46,8 @@ def score(told: EvalConfig) -> int:
         runtime,
         num_pictures=told.num_pictures,
     )
-    output = Path(told.output) if told.output else Path(told.checkpoint).parent / f"eval-{told.split}"
     scores_file = write_scores(
-        output,
+        results(told),
         evaluation,
         classes.names,
         classes.palette,
@@ -63,5 +61,10 @@ def score(told: EvalConfig) -> int:
     return OK
 
 
+def results(told: EvalConfig) -> Path:
+    """The folder of the scores."""
+    return Path(told.output) if told.output else Path(told.checkpoint).parent / f"eval-{told.split}"
+
+
 if __name__ == "__main__":
-    sys.exit(entry_point("eval", EvalConfig, main))
+    sys.exit(entry_point("eval", EvalConfig, main, results=results))

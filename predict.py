@@ -9,6 +9,7 @@ EXIF says is to be turned is labelled upright, and its map turned back: it lies 
 """
 
 import sys
+from pathlib import Path
 
 from configs.compose import entry_point
 from configs.schema import PredictConfig
@@ -23,8 +24,6 @@ def main(told: PredictConfig) -> int:
 
 def label(told: PredictConfig) -> int:
     """Load, answer, write; returns the exit code."""
-    from pathlib import Path
-
     import torch
     from tqdm import tqdm
 
@@ -35,7 +34,7 @@ def label(told: PredictConfig) -> int:
     from engine.runtime import choose_runtime
     from restore import restore
 
-    asked = requests(Path(told.input), Path(told.output))
+    asked = requests(Path(told.input), results(told))
     trained = restore(told)
     runtime = choose_runtime(trained.config.runtime)
     model = trained.model.to(runtime.device).eval()
@@ -57,5 +56,10 @@ def label(told: PredictConfig) -> int:
     return max(left_out, default=OK)
 
 
+def results(told: PredictConfig) -> Path:
+    """The folder of the label maps."""
+    return Path(told.output)
+
+
 if __name__ == "__main__":
-    sys.exit(entry_point("predict", PredictConfig, main))
+    sys.exit(entry_point("predict", PredictConfig, main, results=results))

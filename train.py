@@ -21,6 +21,8 @@ from configs.schema import Config
 # What a job of a sweep imports, once for all of them.
 JOB_MODULES = ("configs.protocol", "feed", "engine.stages", "engine.summary", "models.build", "models.describe")
 
+SHARED = ("cache.frontend=true",)  # jobs differ after the front end; a setting on the command line still wins
+
 if TYPE_CHECKING:
     from data.dataset import ImageSet
     from engine.runtime import Runtime
@@ -41,7 +43,7 @@ def job(words: Sequence[str], folder: Path) -> Done:
     from engine.leaderboard import NAME, final_score, write_leaderboard
     from engine.sweep import run_job
 
-    code = run_job(Path(__file__), words, folder, JOB_MODULES)
+    code = run_job(Path(__file__), [*SHARED, *words], folder, JOB_MODULES)
     write_leaderboard(folder.parent)
     print(f"    leaderboard so far: {folder.parent / NAME}.md", flush=True)
     return Done(code, final_score(folder))

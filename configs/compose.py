@@ -4,7 +4,6 @@ A single run is composed here and handed on as a dataclass. Hydra itself runs on
 `--help` and its other flags. Its run folders, log files and changes of directory are not ours: a run owns one folder.
 """
 
-import argparse
 import functools
 import itertools
 import os
@@ -17,19 +16,32 @@ from typing import Any, TypeVar
 import hydra
 import yaml  # type: ignore[import-untyped]
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.check import problems
-from configs.errors import FAILED, OK, STOPPED, WRONG_INPUT
-from configs.jobs import Job, Sweep, cluster_problems, how_to_sweep_problems, with_preset
+from configs.errors import OK, WRONG_INPUT
+from configs.jobs import SWEEPS, Done, Job, Sweep
 from configs.keys import ConfigError, groups_in, keys_in, known_keys, unknown_key
 from configs.overrides import CommandLine, choices, text
 from configs.plain import from_plain, to_plain, with_changes
+from configs.plans import (
+    Plan,
+    cluster_problems,
+    folder_problems,
+    how_to_sweep_problems,
+    in_folder,
+    planned,
+    shared_folder_problems,
+    unknown_how,
+)
 from configs.schema import Config
+from configs.words import flag_problems, flags_for_hydra, read_flags
 
 __all__ = ["ConfigError", "compose", "composed", "entry_point", "from_plain", "to_plain", "with_changes"]
 
@@ -54,32 +66,38 @@ def composed(name: str, kind: type[Kind], overrides: Sequence[str]) -> Kind:
     return config
 
 
-def entry_point(name: str, kind: type[Kind], main: Callable[[Kind], int], job: Job | None = None) -> int:
+def entry_point(
+    name: str,
+    kind: type[Kind],
+    main: Callable[[Kind], int],
+    job: Job | None = None,
+    results: Callable[[Kind], Path] | None = None,
+) -> int:
     """Call `main` with the config of this process's command line, with -m once for each combination of a sweep.
 
-    If there is a `job`, -m calls it instead, with the settings of each combination and a folder for its run. Returns
+    If there is a `job`, -m calls it instead, with the settings of each combination and a folder for its run. Else
+    `results` says where `main` writes: jobs that would write to one folder get their own below it, by `output`. Returns
     the exit code. Wrong input ends with exit code 2 and a message for every problem, before any `main` or `job`.
     """
     words = sys.argv[1:]
     if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
-        return _run_hydra(name, kind, main, None, words)
-    flags, overrides = _flags(words)
-    if not flags.cfg and not flags.multirun:
-        try:
-            config = composed(name, kind, overrides)
-        except ConfigError as error:
-            return _refused(error.problems)
-        return main(config)
-    line = _read(name, kind, with_preset(overrides, FOLDER), sweeping=flags.multirun)
-    if flags.multirun and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        line.problems.append("-m: each of torchrun's processes would run every job; start the sweep without torchrun")
-    if flags.multirun and line.recipe_is_known:
-        line.problems += cluster_problems(line.overrides) + _sweep_problems(name, kind, line.overrides)
-    if line.problems:
-        return _refused(line.problems)
-    sweep = Sweep(job, line.overrides) if flags.multirun and job else None
-    told = sweep.words if sweep else [*map(text, line.overrides)]
-    return _run_hydra(name, kind, main, sweep, [*_flags_for_hydra(flags), *told])
+        return _run_hydra(name, kind, main, words)
+    flags, overrides = read_flags(words)
+    wrong = flag_problems(flags, words)
+    if wrong:
+        return _refused(wrong)
+    if flags.cfg:
+        line = _read(name, kind, overrides, sweeping=False)
+        told = [*flags_for_hydra(flags), *map(text, line.overrides)]
+        return _refused(line.problems) if line.problems else _run_hydra(name, kind, main, told)
+    plan = _plan(name, kind, overrides)
+    try:
+        if flags.multirun or plan.mode is RunMode.MULTIRUN:
+            return _sweep(name, kind, main, plan, job, results)
+        config = composed(name, kind, overrides)
+    except ConfigError as error:
+        return _refused(error.problems)
+    return main(config)
 
 
 def _read(name: str, kind: type, words: Sequence[str], *, sweeping: bool) -> CommandLine:
@@ -139,62 +157,84 @@ def _explained(error: Exception, kind: type) -> str:
     return place + (f"{key[1]}: {lines[-1]}" if key else " ".join(lines))
 
 
+def _plan(name: str, kind: type, words: Sequence[str]) -> Plan:
+    """What is wrong with a run as well is left to whoever composes that."""
+    line = _read(name, kind, words, sweeping=True)
+    fixed = [text(override) for override in line.overrides if not override.is_sweep_override()]
+    _register(name, kind)
+    try:
+        with hydra.initialize_config_dir(str(FOLDER), version_base=HYDRA_VERSION):
+            return planned(hydra.compose(name, fixed, return_hydra_config=True), words, line.overrides)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        key = re.search(r"override '(hydra\.\S+)'", str(error))
+        return Plan(words, problems=[unknown_how(key[1])] if key else [])
+
+
+def _sweep(
+    name: str,
+    kind: type[Kind],
+    main: Callable[[Kind], int],
+    plan: Plan,
+    job: Job | None,
+    results: Callable[[Kind], Path] | None,
+) -> int:
+    """Raises ConfigError."""
+    line = _read(name, kind, plan.words, sweeping=True)
+    line.problems += plan.problems
+    configs: list[Kind] = []
+    if line.recipe_is_known:
+        configs, wrong = _judged(name, kind, line.overrides)
+        line.problems += cluster_problems(line.overrides) + wrong
+    apart = results if results and len(set(map(results, configs))) < len(configs) else None
+    if apart:
+        line.problems += shared_folder_problems(configs, apart)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        line.problems.append("-m: each of torchrun's processes would run every job; start the sweep without torchrun")
+    if line.problems:
+        raise ConfigError(line.problems)
+
+    def in_this_process(words: Sequence[str], folder: Path) -> Done:
+        GlobalHydra.instance().clear()  # it has handed out this job, and composes one thing at a time
+        config = composed(name, kind, words)
+        return Done(main(in_folder(config, apart(config) / folder.name) if apart else config))
+
+    sweep = Sweep(job or in_this_process, line.overrides, line.groups, plan, SWEEPS if job is None else None)
+    return _run_hydra(name, kind, main, sweep.words, sweep)
+
+
 def _sweep_problems(name: str, kind: type, overrides: Sequence[Override]) -> list[str]:
-    """What is wrong with any of the combinations, so that none of them starts in vain."""
-    found = []
-    swept = [choices(override) for override in overrides]
-    for combination in itertools.product(*swept):
-        found += _checked(name, kind, combination)[1]
-    for override in overrides:
-        if override.key_or_group == "run.dir" and not override.is_sweep_override() and override.value() is not None:
-            found.append(
-                f"{text(override)}: with -m every run needs a folder of its own; set run.root, the folder of them all"
-            )
-    return found
+    return _judged(name, kind, overrides)[1]
 
 
-def _flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The flags of a command line, and all its other words. Unknown flags stay among the words."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--multirun", "-m", action="store_true")
-    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
-    parser.add_argument("--package", "-p")
-    parser.add_argument("--resolve", action="store_true")
-    return parser.parse_known_args(words)
-
-
-def _flags_for_hydra(flags: argparse.Namespace) -> list[str]:
-    if flags.multirun:
-        return ["--multirun"]
-    package = ["--package", flags.package] if flags.package else []
-    return ["--cfg", flags.cfg, *package, *(["--resolve"] if flags.resolve else [])]
+def _judged(name: str, kind: type[Kind], overrides: Sequence[Override]) -> tuple[list[Kind], list[str]]:
+    """The combinations, and what is wrong with any of them, so that none starts in vain."""
+    wrong, configs = folder_problems(overrides), []
+    for combination in itertools.product(*map(choices, overrides)):
+        config, found = _checked(name, kind, combination)
+        wrong += found
+        configs += [] if config is None else [config]
+    return configs, wrong
 
 
 def _run_hydra(
-    name: str, kind: type[Kind], main: Callable[[Kind], int], sweep: Sweep | None, words: Sequence[str]
+    name: str, kind: type[Kind], main: Callable[[Kind], int], words: Sequence[str], sweep: Sweep | None = None
 ) -> int:
-    """Hand the words to Hydra. Jobs of a sweep that fail do not stop the others; being asked to stop does."""
-    codes = []
+    """Hand the words to Hydra, which calls back for every job of a sweep."""
 
     @functools.wraps(main)
-    def job(composition: DictConfig) -> float:
-        run = HydraConfig.get()
-        told = list(run.overrides.task)
-        print(f"--- run {run.job.num} of the sweep: {' '.join(told)}", flush=True)
-        if sweep is not None:
-            return sweep.run(told)
-        code = main(_typed(composition, kind))
-        codes.append(code)
-        if code == STOPPED:
-            sys.exit(STOPPED)
-        return code
+    def task(_: DictConfig) -> float:
+        assert sweep is not None, "all else that Hydra is handed runs nothing"
+        hydra_job = HydraConfig.get()
+        varied = sweep.varied(hydra_job.overrides.task)
+        print(f"--- run {hydra_job.job.num} of the sweep: {' '.join(varied)}", flush=True)
+        return sweep.run(varied)
 
     _register(name, kind)
     paths = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # a launcher's processes import us, too
     sys.argv[1:] = words
-    hydra.main(version_base=HYDRA_VERSION, config_path=str(FOLDER), config_name=name)(job)()
-    return sweep.exit_code() if sweep is not None else (FAILED if any(codes) else OK)
+    hydra.main(version_base=HYDRA_VERSION, config_path=str(FOLDER), config_name=name)(task)()
+    return sweep.exit_code() if sweep is not None else OK
 
 
 def _refused(wrong: Sequence[str]) -> int:

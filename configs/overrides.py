@@ -15,6 +15,18 @@ from configs.plain import read, shown
 from configs.words import Setting, open_brackets, settings
 
 PARSER = OverridesParser.create()
+# The settings of Hydra that serve here: how a sweep is handed out. All others would be taken and do nothing.
+HOW_TO_SWEEP = ("hydra.mode", "hydra.sweep.dir", "hydra.sweeper", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
+NOT_HYDRAS = {  # how a setting begins: who decides this instead
+    "hydra.run.": "the folder of results is {folder}",
+    "hydra.output_subdir": "the folder of results is {folder}, and a run keeps its settings there in config.json",
+    "hydra.sweep.": "a job's folder is named after what varies; hydra.sweep.dir=DIR is the folder of them all",
+    "hydra.job.": "a job works where the command is typed, in the environment of the shell; set variables there",
+    "hydra.verbose": "Hydra's log is off; a run keeps what it says in log.txt",
+    "hydra.job_logging": "Hydra's log is off; a run keeps what it says in log.txt",
+    "hydra.hydra_logging": "Hydra's log is off; a run keeps what it says in log.txt",
+    "hydra.searchpath": "recipes are files below configs/; copy yours there",
+}
 
 
 @dataclass
@@ -89,14 +101,36 @@ class CommandLine:
 
     def _parsed_for_hydra(self, setting: Setting) -> Override | None:
         word = f"{setting.sign}{setting.key}={setting.value}"
-        if not self.sweeping:
-            self.problems.append(f"{word}: Hydra's own settings only serve sweeps; add -m, or leave it out")
+        advice = self._advice_for_hydra(setting)
+        if advice:
+            self.problems.append(f"{word}: {advice}")
             return None
         try:
-            return PARSER.parse_override(word)
+            override = PARSER.parse_override(word)
         except HydraException as error:
             self.problems.append(f"{word}: Hydra cannot read this: {error}")
             return None
+        if override.is_sweep_override():
+            self.problems.append(
+                f"{word}: one value is required, it is the whole sweep's; text with commas goes in quotes"
+            )
+            return None
+        return override
+
+    def _advice_for_hydra(self, setting: Setting) -> str:
+        """What to do instead of this setting of Hydra's; empty if it serves."""
+        if setting.sign == "~":
+            return "no key can be taken away; set it instead"
+        folder = "run.dir" if "run.dir" in self.known else "output"
+        if setting.key == "hydra.sweep.dir" and folder == "output":
+            return "the folder of results is output, of a sweep's, too"
+        if not setting.key.startswith(HOW_TO_SWEEP):
+            reasons = (reason for start, reason in NOT_HYDRAS.items() if setting.key.startswith(start))
+            reason = next(reasons, "of Hydra's own settings only those of a sweep serve here").format(folder=folder)
+            return f"{reason}; known: {', '.join(HOW_TO_SWEEP)}"
+        if self.sweeping or setting.key == "hydra.mode":
+            return ""
+        return "it says how a sweep is handed out; add -m, or leave it out"
 
     def _judge_value(self, override: Override) -> None:
         full, value = override.key_or_group, override.value()

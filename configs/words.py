@@ -1,7 +1,11 @@
 """The words of a command line as the shell delivers them, and what went wrong before they came here."""
 
+import argparse
 import re
+import shlex
+import sys
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from configs.keys import did_you_mean
@@ -68,3 +72,30 @@ def _stray(word: str, names: Collection[str], owners: dict[str, list[str]]) -> s
         return f"{word}: a setting is one word with an equals sign; write {options}"
     hint = did_you_mean(word, names) if word else ""
     return f"'{word}': a setting is one word, key=value; {hint}a value with blanks in it goes in quotes"
+
+
+def read_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags of a command line, and all its other words. Unknown flags stay among the words."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--resolve", action="store_true")
+    return parser.parse_known_args(words)
+
+
+def flag_problems(flags: argparse.Namespace, words: Sequence[str]) -> list[str]:
+    """Flags that say something else together than each alone."""
+    if flags.cfg and flags.multirun:
+        return [f"-m beside --cfg {flags.cfg}: one runs a sweep, the other only shows a config; leave one of them out"]
+    if flags.cfg:
+        return []
+    alone = [flag for flag, given in (("--resolve", flags.resolve), ("--package", flags.package)) if given]
+    command = shlex.join([Path(sys.argv[0]).name, "--cfg", "job", *words])
+    return [f"{flag}: it says how --cfg shows a config; write {command}, or leave it out" for flag in alone]
+
+
+def flags_for_hydra(flags: argparse.Namespace) -> list[str]:
+    """Those that show a config."""
+    package = ["--package", flags.package] if flags.package else []
+    return ["--cfg", flags.cfg, *package, *(["--resolve"] if flags.resolve else [])]

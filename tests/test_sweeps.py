@@ -17,8 +17,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 import analyze
-from configs.compose import FOLDER, HYDRA_VERSION, ConfigError, _read, _sweep_problems, compose, entry_point
-from configs.jobs import with_preset
+from configs.compose import FOLDER, HYDRA_VERSION, ConfigError, _plan, _read, _sweep_problems, compose, entry_point
 from configs.schema import AnalyzeConfig, Config
 from engine import checkpoint
 from engine.sweep import run_job
@@ -228,7 +227,9 @@ def test_a_preset_sweeps_and_the_command_line_wins(tmp_path: Path) -> None:
 
 def test_every_preset_and_launcher_composes() -> None:
     for name in ("schedules", "optuna"):
-        line = _read("train", Config, with_preset([f"sweep={name}"], FOLDER), sweeping=True)
+        plan = _plan("train", Config, [f"sweep={name}"])
+        line = _read("train", Config, plan.words, sweeping=True)
+        assert plan.has_params and not plan.problems
         assert not line.problems and not _sweep_problems("train", Config, line.overrides)
     with initialize_config_dir(str(FOLDER), version_base=HYDRA_VERSION):
         slurm = hydra_compose("train", ["launcher=slurm"], return_hydra_config=True).hydra.launcher
@@ -246,7 +247,7 @@ def test_slurm_is_refused_where_there_is_none(tmp_path: Path) -> None:
 def test_how_to_sweep_is_refused_without_a_sweep_or_without_its_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="launcher=joblib: only a sweep is handed out; add -m"):
         compose(["launcher=joblib"])
-    monkeypatch.setattr("configs.jobs.find_spec", lambda _: None)
+    monkeypatch.setattr("configs.plans.find_spec", lambda _: None)
     line = _read("train", Config, ["launcher=slurm"], sweeping=True)
     assert line.problems == [
         'launcher=slurm: hydra_plugins.hydra_submitit_launcher is not installed; pip install -e ".[slurm]"'

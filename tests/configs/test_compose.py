@@ -1,5 +1,6 @@
 """From the command line to a config: what wins over what, and what is refused with which words."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,16 @@ from configs.compose import FOLDER, ConfigError, compose, composed, entry_point,
 from configs.evaluation import evaluation_config
 from configs.keys import known_keys
 from configs.plain import shown
-from configs.schema import AugmentConfig, Config, DataConfig, DataName, EvalConfig, FolderConfig, Padding, Resume
+from configs.schema import (
+    AugmentConfig,
+    Config,
+    DataConfig,
+    DataName,
+    EvalConfig,
+    FolderConfig,
+    Padding,
+    Resume,
+)
 
 PROGRAM = """
 import sys
@@ -36,12 +46,14 @@ def default() -> Config:
     return compose()
 
 
-def run_program(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run_program(
+    folder: Path, *words: str, text: str = PROGRAM, project: Path = FOLDER.parent
+) -> subprocess.CompletedProcess[str]:
     """An entry point as the shell starts it, in an empty folder."""
-    (folder / "program.py").write_text(PROGRAM)
+    (folder / "program.py").write_text(text)
     command = [sys.executable, "program.py", *words]
     return subprocess.run(
-        command, cwd=folder, env={"PYTHONPATH": str(FOLDER.parent)}, capture_output=True, text=True, timeout=60
+        command, cwd=folder, env={"PYTHONPATH": str(project)}, capture_output=True, text=True, timeout=60
     )
 
 
@@ -76,6 +88,20 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         (["data=folder", "data.root=."], "data.folder.class_names=[]", "data.folder.class_names=[road"),
         (["data=voc_aug", "data.root=.", "data.sbd_root=null"], "data.sbd_root=null", "data.sbd_root=DIR"),
         (["-m", "run.dir=x", "seed=1,2"], "run.dir=x", "run.root"),
+        (["-m", "run.dir=x,y"], "run.dir=x,y", "run.root"),
+        (["-m", "run.root=x,y"], "run.root=x,y", "the one folder of the sweep"),
+        (["-m", "hydra.run.dir=x", "seed=1,2"], "hydra.run.dir=x", "run.dir"),
+        (["-m", "hydra.sweep.subdir=x", "seed=1,2"], "hydra.sweep.subdir=x", "hydra.sweep.dir=DIR"),
+        (["-m", "hydra.job.env_set.A=1", "seed=1,2"], "hydra.job.env_set.A=1", "the environment of the shell"),
+        (["-m", "hydra.output_subdir=x", "seed=1,2"], "hydra.output_subdir=x", "config.json"),
+        (["-m", "~hydra.sweep.dir", "seed=1,2"], "~hydra.sweep.dir", "no key can be taken away"),
+        (["-m", "hydra.launcher.n_jobs=2", "seed=1,2"], "hydra.launcher.n_jobs", "launcher=joblib"),
+        (["-m", "hydra.sweeper.n_trials=2", "seed=1,2"], "hydra.sweeper.n_trials", "sweep=optuna"),
+        (["-m", "launcher=joblib", "hydra.launcher.n_jobs=2,4"], "hydra.launcher.n_jobs=2,4", "one value is required"),
+        (["-m", "run.root=a", "hydra.sweep.dir=b"], "run.root=a and hydra.sweep.dir=b", "give one"),
+        (["-m", "--cfg", "job", "seed=1,2"], "-m beside --cfg job", "leave one of them out"),
+        (["--resolve"], "--resolve", "write train.py --cfg job --resolve, or leave it out"),
+        (["--package", "model", "seed=1"], "--package", "write train.py --cfg job --package model seed=1, or"),
         (["-m", "model.context.dilations=[1,2],[1,-2]"], "got -2 at position 1", ""),
         (["-m", "seed=1,2", "context=larg,local"], '"larg"', "did you mean large"),
     ],
@@ -113,7 +139,11 @@ WRONG_BY_THEMSELVES = {
     "seed=true": "a whole number is required",
     "model.padding=refelct": "did you mean reflect?",
     "validation.flip=maybe": "write true or false",
-    "hydra.run.dir=x": "add -m",
+    "hydra.run.dir=x": "the folder of results is run.dir",
+    "hydra.sweep.dir=x": "add -m",
+    "hydra.job.chdir=true": "a job works where the command is typed",
+    "hydra.verbose=true": "log.txt",
+    "hydra/job_logging=default": "of Hydra's own settings only those of a sweep serve here",
 }
 
 
@@ -194,6 +224,121 @@ def test_sweep_over_lists_runs_every_one_although_one_fails(tmp_path: Path) -> N
         "ran shapes 3 [1, 2] runs False",
     ]
     assert [path.name for path in (tmp_path / "runs" / "sweeps").iterdir()] == ["multirun.yaml"]
+
+
+WITH_JOB = """
+import sys
+from configs.compose import entry_point
+from configs.jobs import Done
+from configs.schema import Config
+
+def job(words, folder):
+    print("job", folder, *words)
+    return Done(0, 0.5)
+
+sys.exit(entry_point("train", Config, lambda config: 1, job))
+"""
+
+
+def jobs_of(result: subprocess.CompletedProcess[str]) -> list[list[str]]:
+    """Folder and settings of every job of a sweep."""
+    assert result.returncode == 0, result.stdout + result.stderr
+    return [line.split()[1:] for line in result.stdout.splitlines() if line.startswith("job")]
+
+
+def test_the_folder_of_a_sweep_is_run_root_or_hydras_name_for_it(tmp_path: Path) -> None:
+    words = ["-m", "seed=1,2", "model.padding=zero"]
+    given = [
+        jobs_of(run_program(tmp_path, *words, folder, text=WITH_JOB))
+        for folder in ("run.root=a", "hydra.sweep.dir=b", "hydra.sweep.dir=${now:c}")
+    ]
+    for folder, jobs in zip("abc", given, strict=True):
+        assert [Path(job[0]).parent.as_posix() for job in jobs] == [folder, folder]
+        assert [Path(job[0]).name for job in jobs] == [Path(job[0]).name for job in given[0]]
+        assert [job[1:] for job in jobs] == [["model.padding=zero", "seed=1"], ["model.padding=zero", "seed=2"]]
+        assert [path.name for path in (tmp_path / folder).iterdir()] == ["multirun.yaml"]
+    assert not (tmp_path / "runs").exists()
+    both = jobs_of(run_program(tmp_path, *words, "run.root=d", "hydra.sweep.dir=d", text=WITH_JOB))
+    assert [Path(job[0]).parent.name for job in both] == ["d", "d"]
+
+
+def test_a_recipe_of_ones_own_can_say_what_varies(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(FOLDER, own / "configs", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, mode in (("mine", ""), ("always", "mode: MULTIRUN, ")):
+        (own / "configs" / "experiment" / f"{name}.yaml").write_text(
+            "# @package _global_\ndefaults: [shapes, _self_]\nrun: {root: swept}\n"
+            f'hydra: {{{mode}sweeper: {{params: {{seed: "5,6", stages: "[frontend]"}}}}}}\n'
+        )
+    jobs = jobs_of(run_program(tmp_path, "-m", "experiment=mine", text=WITH_JOB, project=own))
+    assert [job[1:] for job in jobs] == [["stages=[frontend]", "experiment=mine", f"seed={seed}"] for seed in (5, 6)]
+    assert [Path(job[0]).name.rpartition("-")[0] for job in jobs] == ["seed=5", "seed=6"]
+    assert {Path(job[0]).parent.name for job in jobs} == {"swept"}
+    (job,) = jobs_of(run_program(tmp_path, "-m", "experiment=mine", "seed=3", text=WITH_JOB, project=own))
+    assert "seed=3" in job
+    single = run_program(tmp_path, "experiment=mine", project=own)
+    assert single.stdout == "ran shapes 0 [1, 1, 2, 4, 8, 16, 1] swept False\n"
+    jobs = jobs_of(run_program(tmp_path, "experiment=always", text=WITH_JOB, project=own))
+    assert [job[3:] for job in jobs] == [["seed=5", "hydra.mode=RUN"], ["seed=6", "hydra.mode=RUN"]]
+    single = run_program(tmp_path, "experiment=always", "hydra.mode=RUN", project=own)
+    assert single.stdout == "ran shapes 0 [1, 1, 2, 4, 8, 16, 1] swept False\n"
+
+
+RESULTS = """
+import sys
+from configs.compose import entry_point
+from configs.schema import {kind}
+from {name} import results
+
+def main(told):
+    print("to", results(told))
+    return 0
+
+sys.exit(entry_point("{name}", {kind}, main, results=results))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words", "folders"),
+    [
+        (
+            "analyze",
+            "AnalyzeConfig",
+            ["num_classes=2,3"],
+            ["runs/analysis/num_classes=2", "runs/analysis/num_classes=3"],
+        ),
+        ("analyze", "AnalyzeConfig", ["context=large,local", "output=x"], ["x/context=large", "x/context=local"]),
+        ("analyze", "AnalyzeConfig", ["num_classes=2", "output=x"], ["x"]),
+        (
+            "predict",
+            "PredictConfig",
+            ["input=.", "flip=true,false"],
+            ["predictions/flip=True", "predictions/flip=False"],
+        ),
+        ("predict", "PredictConfig", ["input=.", "output=x,y"], ["x", "y"]),
+        ("eval", "EvalConfig", ["flip=true,false"], ["run/eval-val/flip=True", "run/eval-val/flip=False"]),
+        ("eval", "EvalConfig", ["split=val,test"], ["run/eval-val", "run/eval-test"]),
+    ],
+)
+def test_no_two_jobs_of_a_sweep_write_to_one_folder(
+    tmp_path: Path, name: str, kind: str, words: list[str], folders: list[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.pt").touch()
+    checkpoint = [] if name == "analyze" else ["checkpoint=run/best.pt"]
+    result = run_program(tmp_path, "-m", *checkpoint, *words, text=RESULTS.format(name=name, kind=kind))
+    assert result.returncode == 0, result.stderr
+    found = [line.removeprefix("to ") for line in result.stdout.splitlines() if line.startswith("to ")]
+    assert [re.sub("-[0-9a-f]{8}$", "", folder) for folder in found] == folders
+
+
+def test_jobs_whose_folder_cannot_be_their_own_are_refused(tmp_path: Path) -> None:
+    text = RESULTS.format(name="analyze", kind="AnalyzeConfig")
+    result = run_program(tmp_path, "-m", "runs=.", "against=[1],[2]", text=text)
+    assert result.returncode == 2 and "2 jobs would write to ., the last one over the others" in result.stderr
+    assert "to" not in result.stdout
+    result = run_program(tmp_path, "-m", "num_classes=2,3", "hydra.sweep.dir=x", text=text)
+    assert result.returncode == 2 and "the folder of results is output" in result.stderr
 
 
 def test_sweep_ends_when_a_run_is_asked_to_stop(tmp_path: Path) -> None:
