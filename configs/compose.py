@@ -83,7 +83,7 @@ def entry_point(
     if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
         return _run_hydra(name, kind, main, words)
     flags, overrides = read_flags(words)
-    wrong = flag_problems(flags, words)
+    wrong = flag_problems(flags, words) + _process_problems()
     if wrong:
         return _refused(wrong)
     if flags.cfg:
@@ -188,8 +188,6 @@ def _sweep(
     apart = results if results and len(set(map(results, configs))) < len(configs) else None
     if apart:
         line.problems += shared_folder_problems(configs, apart)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        line.problems.append("-m: each of torchrun's processes would run every job; start the sweep without torchrun")
     if line.problems:
         raise ConfigError(line.problems)
 
@@ -214,6 +212,16 @@ def _judged(name: str, kind: type[Kind], overrides: Sequence[Override]) -> tuple
         wrong += found
         configs += [] if config is None else [config]
     return configs, wrong
+
+
+def _process_problems() -> list[str]:
+    number = os.environ.get("WORLD_SIZE", "")
+    if number in ("", "0", "1"):
+        return []
+    return [
+        f"WORLD_SIZE={number}: each of torchrun's processes would do all of the work, into one another's files; start "
+        f"this without torchrun, or with --nproc-per-node=1"
+    ]
 
 
 def _run_hydra(

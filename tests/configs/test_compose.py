@@ -17,6 +17,7 @@ from configs.evaluation import evaluation_config
 from configs.keys import known_keys
 from configs.plain import shown
 from configs.schema import (
+    AnalyzeConfig,
     AugmentConfig,
     Config,
     DataConfig,
@@ -24,6 +25,7 @@ from configs.schema import (
     EvalConfig,
     FolderConfig,
     Padding,
+    PredictConfig,
     Resume,
 )
 
@@ -339,6 +341,22 @@ def test_jobs_whose_folder_cannot_be_their_own_are_refused(tmp_path: Path) -> No
     assert "to" not in result.stdout
     result = run_program(tmp_path, "-m", "num_classes=2,3", "hydra.sweep.dir=x", text=text)
     assert result.returncode == 2 and "the folder of results is output" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "predict", "analyze"])
+@pytest.mark.parametrize("words", [[], ["-m"]])
+def test_several_processes_of_torchrun_are_refused_one_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, words: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    kinds = {"train": Config, "eval": EvalConfig, "predict": PredictConfig, "analyze": AnalyzeConfig}
+    assert entry_point(name, kinds[name], lambda config: 1) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "WORLD_SIZE=2" in line and "without torchrun" in line
+    if name == "analyze" and not words:
+        monkeypatch.setenv("WORLD_SIZE", "1")
+        assert entry_point(name, kinds[name], lambda config: 7) == 7
 
 
 def test_sweep_ends_when_a_run_is_asked_to_stop(tmp_path: Path) -> None:
