@@ -1,6 +1,6 @@
 # make setup    virtual environment in .venv with the tested versions
 # make train    set-up, then train all three stages on the built-in scenes; ARGS="experiment=camvid data.root=DIR"
-# make test     set-up, then the tests
+# make test     set-up, then the tests; ARGS="--precision=float32|bfloat16" says what precision=auto means in them
 # make test-all the slow tests, too
 # make check    format, lint, types, tests
 # make format   rewrite the files the way `make check` wants them

@@ -34,7 +34,7 @@ def main(config: AnalyzeConfig) -> int:
 def analyze(config: AnalyzeConfig) -> int:
     """Compute, print, write; returns the exit code."""
     from engine.coverage_figure import coverage_figure
-    from engine.folder import write_json
+    from engine.files import write_json
     from engine.pictures import write_png
     from models.coverage import path_counts
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from torch import Tensor
 
+from engine.files import replacing
+
 NUM_RESAMPLES = 2000
 CONFIDENCE = 0.95
 ERROR_RATE = 1 - CONFIDENCE  # of a whole page: at most this share of pages call anything real that is not
@@ -31,10 +33,8 @@ class Difference(NamedTuple):
 
 def save_confusions(path: Path, confusions_NKK: Tensor) -> None:
     """Of every validation image, at the stage's best weights; replaces what was there, whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         np.save(file, confusions_NKK.numpy())
-    temporary.replace(path)
 
 
 def paired_difference(first_SNKK: Counts, second_SNKK: Counts) -> Difference:

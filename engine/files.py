@@ -41,10 +41,7 @@ def replacing(path: Path, keep_as: Path | None = None) -> Iterator[IO[bytes]]:
         _write_through(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise CannotWriteError(
-            f"{path} cannot be written ({error.strerror or error}); what was saved there before is untouched; make "
-            "room or correct the folder, and go on with resume=auto"
-        ) from error
+        raise _cannot_write(path, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -52,7 +49,10 @@ def replacing(path: Path, keep_as: Path | None = None) -> Iterator[IO[bytes]]:
 
 def write_json(path: Path, content: Any) -> None:
     """Raises CannotWriteError, and ValueError for NaN and Inf, which JSON does not have."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     with replacing(path) as file:
         file.write(text.encode())
 
@@ -61,6 +61,13 @@ def remove_leftovers(folder: Path) -> None:
     """Delete temporary files of processes that were killed while they wrote."""
     for leftover in folder.glob(TEMPORARY):
         leftover.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> CannotWriteError:
+    return CannotWriteError(
+        f"{path} cannot be written ({error.strerror or error}); what was there before is untouched; make room, or "
+        "correct the folder"
+    )
 
 
 def _write_through(folder: Path) -> None:
@@ -116,13 +123,19 @@ os.register_at_fork(after_in_child=_release_inherited)
 
 @contextmanager
 def locked(path: Path, on_wait: Callable[[], None], check: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock; where another process has it, call `on_wait` once and wait. `check` may raise to stop waiting."""
+    """Hold a lock; where another process has it, call `on_wait` once and wait. `check` may raise to stop waiting.
+
+    Raises CannotWriteError.
+    """
     lock = FileLock(path)
-    if not lock.acquire():
-        on_wait()
-        while not lock.acquire():
-            check()
-            time.sleep(POLL_S)
+    try:
+        if not lock.acquire():
+            on_wait()
+            while not lock.acquire():
+                check()
+                time.sleep(POLL_S)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """What a sweep has found: a row for each schedule, best first, from the summaries that its runs left."""
 
 import csv
-import fcntl
+import io
 import json
 import shlex
 import statistics
@@ -11,7 +11,8 @@ from typing import Any
 
 from engine.compare import interval
 from engine.comparisons import IMAGES, Comparisons, comparisons
-from engine.folder import CONFIG_NAME, SUMMARY_NAME, write_json
+from engine.files import locked, write_json, write_text
+from engine.folder import CONFIG_NAME, SUMMARY_NAME
 from engine.leaderboard_figure import leaderboard_figure
 from engine.leaderboard_page import page, plain_cells, row_name, score
 from engine.pictures import write_png
@@ -62,8 +63,8 @@ def write_leaderboard(folder: Path, against: Sequence[int] = ()) -> list[dict[st
 
     `against` as in `comparisons`.
     """
-    with (folder / f".{NAME}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # jobs that end at once write one after the other
+    # Jobs that end at once write one after the other.
+    with locked(folder / f".{NAME}.lock", on_wait=lambda: None, check=lambda: None):
         rows = leaderboard(folder)
         _write(folder, rows, comparisons(folder, rows, against))
     return rows
@@ -90,12 +91,12 @@ def closing(folder: Path) -> str:
 def _write(folder: Path, rows: Sequence[Mapping[str, Any]], found: Comparisons) -> None:
     write_json(folder / "comparisons.json", found.compared)
     write_json(folder / f"{NAME}.json", rows)
-    with (folder / f"{NAME}.csv").open("w", newline="") as file:
-        flat = plain_cells(rows)
-        writer = csv.DictWriter(file, list(flat[0]) if flat else [])
-        writer.writeheader()
-        writer.writerows(flat)
-    (folder / f"{NAME}.md").write_text(page(rows, found) + "\n")
+    table, flat = io.StringIO(), plain_cells(rows)
+    writer = csv.DictWriter(table, list(flat[0]) if flat else [])
+    writer.writeheader()
+    writer.writerows(flat)
+    write_text(folder / f"{NAME}.csv", table.getvalue())
+    write_text(folder / f"{NAME}.md", page(rows, found) + "\n")
     write_png(folder / f"{NAME}.png", leaderboard_figure(rows))
 
 

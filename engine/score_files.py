@@ -7,7 +7,7 @@ from pathlib import Path
 from configs.errors import UserError
 from configs.schema import ValidationConfig
 from engine.evaluate import Evaluation
-from engine.folder import write_json
+from engine.files import write_json
 from engine.pictures import confusion_figure, panel, write_png
 
 

@@ -5,17 +5,24 @@ import os
 import pytest
 
 PRECISIONS = ("float32", "bfloat16")
+OTHER = "other"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--precision",
-        choices=PRECISIONS,
-        help="what runtime.precision=auto means in the tests (default: what this processor multiplies fast)",
+        choices=(*PRECISIONS, OTHER),
+        help="what precision=auto means in the tests: by itself what this processor multiplies fast; `other` is the "
+        "other one",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     precision = config.getoption("--precision")
+    if precision == OTHER:
+        from configs.schema import RuntimeConfig
+        from engine.runtime import choose_runtime
+
+        (precision,) = {*PRECISIONS} - {choose_runtime(RuntimeConfig()).precision.name}
     if precision:
         os.environ["AUTO_PRECISION"] = precision  # of this process and of all that it starts

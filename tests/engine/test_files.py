@@ -84,7 +84,7 @@ def test_a_full_disk_is_one_message_that_names_the_file(tmp_path: Path) -> None:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-        with pytest.raises(CannotWriteError, match=r"a\.json cannot be written \(File too large\); what was saved"):
+        with pytest.raises(CannotWriteError, match=r"a\.json cannot be written \(File too large\); what was there"):
             write_json(path, {"a": "x" * 1000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
