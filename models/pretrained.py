@@ -148,12 +148,11 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        damaged = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None  # torch.load checks no sums
-        if damaged is not None:
-            raise UserError(f"{damaged} is damaged")
+        if zipfile.is_zipfile(path):
+            _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-            raise UserError("it holds other things than tensors; a run's checkpoint belongs to init.checkpoint")
+            raise ValueError("it holds other things than tensors; a run's checkpoint belongs to init.checkpoint")
         return {str(name): tensor for name, tensor in content.items()}, {}
     except Exception as error:  # a broken file may raise anything
         reason = "it holds code or foreign objects" if isinstance(error, pickle.UnpicklingError) else str(error)
@@ -161,6 +160,16 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"model.pretrained={path}: not readable as weights: {reason or type(error).__name__}; required is a "
             f"file of named tensors alone; fetch it again, or give one of {OPTIONS}"
         ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """torch.load checks no sums, and a compressed record may grow a thousandfold in memory."""
+    with zipfile.ZipFile(path) as archive:
+        if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
+            raise ValueError("its records are compressed, as torch.save never writes them")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
 
 
 def _from_caffe(path: Path) -> dict[str, Tensor]:

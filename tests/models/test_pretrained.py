@@ -1,6 +1,7 @@
 """Weights land in the layer of the same rank with the preprocessing they were trained with, or are refused."""
 
 import pickle
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -216,6 +217,15 @@ def test_a_flipped_bit_in_a_zipped_tensor_is_found(tmp_path: Path) -> None:
 def test_a_file_of_other_things_is_refused(tmp_path: Path, content: object) -> None:
     with pytest.raises(ValueError, match=r"other things than tensors; .*init.checkpoint"):
         read_pretrained(saved(tmp_path / "last.pt", content))
+
+
+def test_a_compressed_archive_is_refused_before_it_grows(tmp_path: Path) -> None:
+    good = Path(saved(tmp_path / "good.pth", {"features.0.weight": torch.zeros(2, 3, 3, 3)}))
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(tmp_path / "vgg.pth", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in archive.namelist():
+            packed.writestr(name, archive.read(name))
+    with pytest.raises(ValueError, match="its records are compressed"):
+        read_pretrained(str(tmp_path / "vgg.pth"))
 
 
 class Payload:
