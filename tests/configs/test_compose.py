@@ -570,6 +570,24 @@ def test_every_key_is_reachable_from_the_command_line(default: Config) -> None:
     assert compose(every) == default
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["resume_changes=[stage.joint.lr]"], "add resume=auto, or leave it out"),
+        (
+            ["resume=auto", "resume_changes=[stage.joint.lrr]"],
+            'no key "lrr" in stage.joint; did you mean stage.joint.lr',
+        ),
+        (["resume=auto", "resume_changes=[seed]"], "seed cannot change while a run goes on; single keys of stage"),
+        (["resume=auto", "resume_changes=[stage.joint]"], "stage.joint cannot change while a run goes on; single keys"),
+    ],
+)
+def test_names_of_changes_are_keys_that_may_change(words: list[str], reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        compose(words)
+    compose(["resume=auto", "resume_changes=[stage.joint.lr,data.augment.color]"])
+
+
 def test_enumerations_arrive_as_members() -> None:
     config = compose(["model.padding=zero", "resume=auto"])
     assert config.model.padding is Padding.zero and config.resume is Resume.auto

@@ -9,10 +9,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from configs.schema import Precision, RuntimeConfig
 from engine.board import Board
 from engine.evaluate import Identity
 from engine.folder import RunFolder
 from engine.progress import Progress, StageResult
+from engine.runtime import choose_runtime
 from engine.summary import hparams, write_summary
 
 HEAD: dict[str, Any] = {
@@ -22,9 +24,10 @@ HEAD: dict[str, Any] = {
                "run": {"dir": "runs/x"}, "cache": {"frontend": True}},
     "schedule": {"dilations": [1, 2], "widths": [], "field_cells": 7, "field_px": 102, "holes_per_axis": 0, "gcd": 1,
                  "parameters": 1234, "multiply_adds": 5678},
-    "data": {"samples": ["digest of train", "digest of val"], "sizes": [400, 100]},
+    "data": {"samples": ["names of train", "names of val"], "sizes": [400, 100], "files": ["c", "files of val"]},
     "classes": {"names": ["road", "car"]}, "geometry": {}, "runtime": {}, "versions": {},
 }  # fmt: skip
+RUNTIME = choose_runtime(RuntimeConfig(precision=Precision.float32))
 
 
 def finished() -> Progress:
@@ -37,7 +40,7 @@ def finished() -> Progress:
 
 def left_in_tensorboard(folder: Path) -> EventAccumulator:
     board = Board(folder, 1, warn=pytest.fail)
-    board.hparams(*hparams(finished(), HEAD))
+    board.hparams(*hparams(finished(), HEAD, RUNTIME))
     board.close()
     events = EventAccumulator(str(folder))
     events.Reload()
@@ -72,7 +75,7 @@ def test_what_the_command_sets_is_a_column_and_where_it_runs_is_none(
              "data.limit=null", "model.context.dilations=[1,2]", "experiment=custom", "context=large", "seed=2",
              "run.dir=runs/x", "resume=auto"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
-    settings, _ = hparams(finished(), HEAD)
+    settings, _ = hparams(finished(), HEAD, RUNTIME)
     assert list(settings)[:6] == ["dilations", "stages", "stage.context.lr", "data.limit", "experiment", "seed"]
     assert settings["stage.context.lr"] == 0.01 and settings["stages"] == "frontend,context,joint"
     plugin = left_in_tensorboard(tmp_path)
@@ -81,6 +84,6 @@ def test_what_the_command_sets_is_a_column_and_where_it_runs_is_none(
 
 
 def test_the_summary_tells_which_images_were_scored(tmp_path: Path) -> None:
-    write_summary(RunFolder(tmp_path), finished(), HEAD)
+    write_summary(RunFolder(tmp_path), finished(), HEAD, RUNTIME)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["scored_images"] == {"digest": "digest of val", "count": 100}
+    assert summary["scored_images"] == {"digest": "names of val files of val", "count": 100}

@@ -11,9 +11,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, vgg16
 
+from configs.check import WEIGHTS
+from configs.compose import compose
 from configs.schema import FrontendConfig, Padding
 from models.frontend import Frontend
-from models.pretrained import Pretrained, load_into, read_pretrained
+from models.pretrained import OPTIONS, Pretrained, load_into, read_pretrained
 
 FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # torchvision's convolutions
 NARROW = [2, 3, 4, 5, 5]
@@ -226,6 +228,13 @@ def test_a_compressed_archive_is_refused_before_it_grows(tmp_path: Path) -> None
             packed.writestr(name, archive.read(name))
     with pytest.raises(ValueError, match="its records are compressed"):
         read_pretrained(str(tmp_path / "vgg.pth"))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors", ".caffemodel"])
+def test_every_kind_of_file_that_is_offered_is_accepted_by_the_config(tmp_path: Path, suffix: str) -> None:
+    assert suffix in OPTIONS and suffix in WEIGHTS
+    (tmp_path / f"vgg{suffix}").touch()
+    assert compose([f"model.pretrained={tmp_path}/vgg{suffix}"]).model.pretrained == f"{tmp_path}/vgg{suffix}"
 
 
 class Payload:
