@@ -29,7 +29,15 @@ class MapBatch(NamedTuple):
     mirrored_B: Tensor | None  # samples still to be mirrored, cell by cell
 
     def frontend_maps(self, frontend: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
-        return self.maps_BKhw.to(device)
+        """In mixed precision as a front end hands them on, in type and layout: the same kernels give the same bits.
+
+        In float32 they keep the layout that they have on disk, and gradients may differ in their last bits.
+        """
+        maps_BKhw = self.maps_BKhw.to(device)
+        if torch.is_autocast_enabled(device.type):
+            dtype = torch.get_autocast_dtype(device.type)
+            maps_BKhw = maps_BKhw.to(dtype, memory_format=torch.channels_last)
+        return maps_BKhw
 
     def targets(self, sample: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
         return self.targets_BHW.to(device).long()

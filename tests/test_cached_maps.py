@@ -21,6 +21,8 @@ from models.build import build_context, build_initial
 from tests.small_runs import small_run
 from train import train
 
+pytestmark = pytest.mark.precision
+
 TINY = [
     *small_run(["frontend", "context"], limit=5, steps=7, crop_px="[192,192]", validate_steps=7),
     "data.augment.color=0",
@@ -36,14 +38,17 @@ def run(folder: Path, name: str, *words: str) -> dict[str, torch.Tensor]:
     return weights
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
-def test_cached_and_computed_maps_train_the_same_context_module(tmp_path: Path, padding: str) -> None:
-    words = [f"model.padding={padding}"]
+def test_cached_and_computed_maps_train_the_same_context_module(tmp_path: Path, padding: str, precision: str) -> None:
+    """To the last bit in bfloat16; in float32, where the layouts of the maps differ, up to rounding."""
+    tolerance = {"rtol": 1e-4, "atol": 1e-6} if precision == "float32" else {"rtol": 0, "atol": 0}
+    words = [f"model.padding={padding}", f"runtime.precision={precision}"]
     computed = run(tmp_path, "computed", *words)
     cached = run(tmp_path, "cached", *words, "stage.context.maps=cached")
     assert computed.keys() == cached.keys()
     for name, weight in computed.items():
-        torch.testing.assert_close(cached[name], weight, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(cached[name], weight, **tolerance)
     unmirrored = run(tmp_path, "unmirrored", *words, "stage.context.mirror=pixels", "data.augment.mirror=false")
     assert max((unmirrored[name] - weight).abs().max() for name, weight in computed.items()) > 1e-3
 

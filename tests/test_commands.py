@@ -18,6 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from engine import checkpoint
 from tests.small_runs import small_run
 
+pytestmark = pytest.mark.precision
+
 ROOT = Path(__file__).resolve().parent.parent
 TINY = small_run(["frontend", "context", "joint"], limit=4, steps=6, crop_px="[64,64]", validate_steps=4)
 
@@ -117,6 +119,7 @@ def start_and_wait_for(folder: Path, file: str, *words: str) -> subprocess.Popen
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
     )
     deadline = time.monotonic() + 120
     while not path.exists() or path.stat().st_mtime_ns == before:

@@ -20,6 +20,8 @@ from engine.inference import probabilities
 from restore import restore
 from tests.models.caffe_files import RELEASED, random_blobs, written
 
+pytestmark = pytest.mark.precision
+
 WIDTH = 1 / 32
 NARROW = f"model.frontend.width={WIDTH}"
 TILE = "tile_px=[64,48]"

@@ -18,6 +18,8 @@ from models.build import build_context, build_segmenter
 from models.describe import context_reach_px, tiling_line
 from models.segmenter import Segmenter
 
+pytestmark = pytest.mark.precision
+
 FRONTEND = FrontendConfig(
     depths=[1, 1, 1, 1], channels=[6, 6, 8, 8], dilations=[1, 1, 1, 2], fc6_kernel=3, fc6_dilation=2, fc_channels=8
 )

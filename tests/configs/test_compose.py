@@ -164,7 +164,6 @@ WRONG_TOGETHER = {
     "stage.frontend.batch=0": "stage.frontend.batch=0: it must be a positive integer",
     "stage.joint.batch=9": "stage.joint.accumulation=2: a divisor of stage.joint.batch=9 is required; one of 1, 3, 9",
     "stage.joint.accumulation=2": "stage.joint.accumulation=2",
-    "stage.joint.schedule.warmup_steps=9999": "stage.joint.schedule.warmup_steps=9999: at most stage.joint.steps=",
     "stage.joint.crop_px=[100,104]": "crop_px are divisible by 8; got 100 at position 0",
     "stage.context.crop_px=[256]": "stage.context.crop_px=[256]: 2 values are required; got 1",
     "stage.joint.loss.class_weights=[0,0]": "one weight above 0 is required",

@@ -14,6 +14,8 @@ from engine.shared import SharedFrontend
 from tests.small_runs import small_run
 from train import train
 
+pytestmark = pytest.mark.precision
+
 TINY = small_run(["frontend", "context"], limit=3, steps=4, crop_px="[64,64]", validate_steps=2)
 
 
