@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import shutil
 import tarfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +19,7 @@ from scipy.io import savemat
 
 from configs.errors import DamagedFileError
 from configs.schema import DataConfig, DataName, FolderConfig, ShapesConfig
-from data.build import digest, leaks, open_images
+from data.build import content_digest, digest, leaks, open_images
 from data.camvid import COLORS
 from data.dataset import FileSet, Pair
 from data.labels import CAMVID, CITYSCAPES_LABEL_IDS, VOID
@@ -656,6 +658,19 @@ def test_an_image_in_both_splits_is_reported_and_equal_numbers_are_not(tmp_path:
             write_label(tmp_path / split / "labels" / f"{name}.png")
     config = own(tmp_path)
     assert leaks(open_images(config, "train"), open_images(config, "val")) == ["same"]
+
+
+def test_files_are_known_by_what_they_hold_and_not_by_where_or_since_when_they_lie(tmp_path: Path) -> None:
+    config = kitti(tmp_path / "here")
+    images = open_images(config, "train")
+    before, names = content_digest(images), digest(images)
+    shutil.copytree(tmp_path / "here", tmp_path / "moved")  # later times, another place
+    moved = replace(config, root=str(tmp_path / "moved"))
+    assert content_digest(open_images(moved, "train")) == before
+    label = open_images(moved, "train").pairs[0].label  # type: ignore[attr-defined]
+    write_label(label, np.full_like(np.array(Image.open(label)), 3))
+    other = open_images(moved, "train")
+    assert digest(other) == names and content_digest(other) != before
 
 
 def test_a_digest_tells_another_order_and_another_split(tmp_path: Path) -> None:

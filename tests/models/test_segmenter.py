@@ -1,5 +1,7 @@
 """The network's shapes, borders, preprocessing and freezing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -46,6 +48,24 @@ def test_output_has_the_computed_size(tiny_frontend: FrontendConfig, padding: Pa
     height, width = (side + 2 * segmenter.margin_px for side in size)
     logits = segmenter(torch.zeros(2, 3, height, width, dtype=torch.uint8))
     assert logits.shape == (2, 5, -(-size[0] // 8), -(-size[1] // 8))
+
+
+def test_two_front_ends_of_one_shape_and_other_dilations_have_digests_of_their_own(
+    tiny_frontend: FrontendConfig,
+) -> None:
+    """The same weights, but margins of 39, 31 and 0 px: their maps differ."""
+    configs = [
+        ModelConfig(frontend=tiny_frontend),
+        ModelConfig(frontend=replace(tiny_frontend, fc6_dilation=1)),
+        ModelConfig(frontend=tiny_frontend, padding=Padding.zero),
+    ]
+    networks = [build(config) for config in configs]
+    assert len({network.margin_px for network in networks}) == 3
+    assert len({network.frontend_digest() for network in networks}) == 3
+    for network in networks[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(
+            network.state_dict().values(), networks[0].state_dict().values(), strict=True))  # fmt: skip
+    assert build(configs[0]).frontend_digest() == networks[0].frontend_digest()
 
 
 @pytest.mark.parametrize("context_padding", list(ContextPadding))
