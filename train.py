@@ -7,7 +7,7 @@ python train.py 'model.context.dilations=[1,1,2,4,1]'      another dilation sche
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,12 @@ def main(config: Config) -> int:
     return guarded(lambda: train(config), "lower stage.*.crop_px or stage.*.batch, or raise stage.*.accumulation")
 
 
-def job(words: Sequence[str], folder: Path) -> Done:
+def job(words: Sequence[str], folder: Path, stops: Callable[[], int]) -> Done:
     """One run of a sweep, in a process of its own; the leaderboard beside its folder is brought up to date."""
     from engine.leaderboard import NAME, final_score, write_leaderboard
     from engine.sweep import run_job
 
-    code = run_job(Path(__file__), [*SHARED, *words], folder, JOB_MODULES)
+    code = run_job(Path(__file__), [*SHARED, *words], folder, JOB_MODULES, stops)
     write_leaderboard(folder.parent)
     print(f"    leaderboard so far: {folder.parent / NAME}.md", flush=True)
     return Done(code, final_score(folder))

@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from configs.check import problems
 from configs.errors import OK, WRONG_INPUT
-from configs.jobs import SWEEPS, Done, Job, Sweep
+from configs.jobs import Done, Job, Sweep
 from configs.keys import ConfigError, groups_in, keys_in, known_keys, unknown_key
 from configs.overrides import CommandLine, choices, text
 from configs.plain import from_plain, to_plain, with_changes
@@ -191,12 +191,20 @@ def _sweep(
     if line.problems:
         raise ConfigError(line.problems)
 
-    def in_this_process(words: Sequence[str], folder: Path) -> Done:
+    def in_this_process(words: Sequence[str], folder: Path, _: object) -> Done:
         GlobalHydra.instance().clear()  # it has handed out this job, and composes one thing at a time
         config = composed(name, kind, words)
         return Done(main(in_folder(config, apart(config) / folder.name) if apart else config))
 
-    sweep = Sweep(job or in_this_process, line.overrides, line.groups, plan, SWEEPS if job is None else None)
+    sweep = Sweep(job or in_this_process, line.overrides, line.groups, plan, has_processes=job is not None)
+    try:
+        sweep.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            [f"run.root={sweep.root} cannot be written ({error.strerror}); set run.root elsewhere"]
+        ) from error
+    if sweep.has_processes:
+        sweep.stop.listen()
     return _run_hydra(name, kind, main, sweep.words, sweep)
 
 
@@ -241,8 +249,14 @@ def _run_hydra(
     paths = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # a launcher's processes import us, too
     sys.argv[1:] = words
-    hydra.main(version_base=HYDRA_VERSION, config_path=str(FOLDER), config_name=name)(task)()
-    return sweep.exit_code() if sweep is not None else OK
+    try:
+        hydra.main(version_base=HYDRA_VERSION, config_path=str(FOLDER), config_name=name)(task)()
+    except SystemExit:  # of a job that was stopped, or Hydra's own
+        code = sweep.finish() if sweep is not None else OK
+        if code == OK:
+            raise
+        return code
+    return sweep.finish() if sweep is not None else OK
 
 
 def _refused(wrong: Sequence[str]) -> int:

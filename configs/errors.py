@@ -1,7 +1,13 @@
 """How a command ends: its exit codes, and the errors that are meant for the user. Imports nothing of ours."""
 
+import signal
+
 OK, FAILED, WRONG_INPUT, DAMAGED_FILE, STOPPED = 0, 1, 2, 3, 75
 INTERRUPTED = 130  # as shells count SIGINT
+
+# What asks a command to save and stop: Ctrl-C, `kill` and `timeout`, a batch system before its time limit, and a
+# terminal that goes away.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
 
 class UserError(ValueError):

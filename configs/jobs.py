@@ -1,5 +1,6 @@
 """A sweep: Hydra makes the combinations and hands them out, here or elsewhere; each has a folder of its own."""
 
+import json
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from hydra.types import RunMode
 from configs.errors import FAILED, INTERRUPTED, OK, STOPPED
 from configs.overrides import text
 from configs.plans import GROUPS, Plan
+from configs.stops import StopWish
 
 SWEEPS = "runs/sweeps"
 
@@ -27,7 +29,7 @@ class Done(NamedTuple):
     score: float = 0.0
 
 
-Job = Callable[[Sequence[str], Path], Done]  # settings of a run and its folder
+Job = Callable[[Sequence[str], Path, Callable[[], int]], Done]  # settings of a run, its folder, `StopWish.count`
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,15 @@ class Sweep:
     overrides: Sequence[Override]
     groups: Collection[str]  # names of the groups of YAML files
     plan: Plan
-    notes: str | None = None  # where Hydra leaves its notes; none: in the sweep's folder
+    has_processes: bool  # one for each job, which works in the sweep's folder
     process: int = field(default_factory=os.getpid)  # that the user started
     began_ns: int = field(default_factory=time.time_ns)
 
     @property
     def root(self) -> Path:
-        """The folder that was given, else one named after the command."""
-        return Path(self.plan.root or self.notes or f"{SWEEPS}/sweep-{_hash(map(text, self._settings))}")
+        """The folder that was given, else one named after the command; Hydra's notes alone need no name."""
+        named = f"{SWEEPS}/sweep-{_hash(map(text, self._settings))}"
+        return Path(self.plan.root or (named if self.has_processes else SWEEPS))
 
     @property
     def words(self) -> list[str]:
@@ -68,7 +71,7 @@ class Sweep:
         return [word for word in words if word.partition("=")[0] not in fixed]
 
     def run(self, varied: Sequence[str]) -> float:
-        """One combination, by the words that vary. Returns its score; its exit code goes to a file."""
+        """One combination, by the words that vary. Returns its score; what else is left of it goes to a file."""
         name = "_".join(
             f"{key.rpartition('.')[2]}={value}" for key, _, value in (word.partition("=") for word in varied)
         )
@@ -77,19 +80,33 @@ class Sweep:
         settings = [*(word for word in fixed if not word.startswith("run.root=")), *varied]
         # A recipe may ask for a sweep; its jobs are single runs.
         single = ["hydra.mode=RUN"] if self.plan.mode is RunMode.MULTIRUN else []
-        done = self.job([*settings, *single], self.root / f"{name[:100]}-{_hash(settings)}")
-        with self._codes_file.open("a") as file:
-            file.write(f"{done.code}\n")
-        if done.code in (STOPPED, INTERRUPTED) and os.getpid() == self.process:
-            self._codes_file.unlink()
-            sys.exit(done.code)  # the jobs after it are not begun
-        return done.score
+        if self.has_processes:
+            self.stop.listen()  # here: a launcher has processes of its own
+        if self.stop.count():
+            return self._stopped(STOPPED)
+        folder = self.root / f"{name[:100]}-{_hash(settings)}"
+        done = self.job([*settings, *single], folder, self.stop.count)
+        with self._done_file.open("a") as file:
+            file.write(json.dumps([folder.name, done]) + "\n")
+        return self._stopped(done.code) if done.code in (STOPPED, INTERRUPTED) else done.score
 
-    def exit_code(self) -> int:
-        """Of the whole sweep, when it is over."""
-        codes = self._codes_file.read_text().split() if self._codes_file.exists() else []
-        self._codes_file.unlink(missing_ok=True)
-        return OK if all(code == str(OK) for code in codes) else FAILED
+    def _stopped(self, code: int) -> float:
+        """End the sweep, if this is its first process: the jobs that are left are not begun."""
+        if os.getpid() == self.process:
+            sys.exit(code)
+        return 0.0
+
+    def finish(self) -> int:
+        """Take away what its processes told each other; returns the exit code."""
+        lines = self._done_file.read_text().splitlines() if self._done_file.exists() else []
+        jobs = {name: Done(*fields) for name, fields in map(json.loads, lines)}
+        codes = [done.code for done in jobs.values()]
+        was_asked = bool(self.stop.count())
+        self._done_file.unlink(missing_ok=True)
+        self.stop.forget()
+        if was_asked:
+            return STOPPED
+        return next((code for code in (INTERRUPTED, FAILED, STOPPED) if code in map(_kind, codes)), OK)
 
     @property
     def _settings(self) -> list[Override]:
@@ -100,8 +117,17 @@ class Sweep:
         return not override.is_hydra_override() and override.key_or_group not in GROUPS
 
     @property
-    def _codes_file(self) -> Path:
-        return self.root / f".exit-codes-{self.process}-{self.began_ns}"
+    def stop(self) -> StopWish:
+        return StopWish(self.root / f".stop-{self.process}-{self.began_ns}", self.process)
+
+    @property
+    def _done_file(self) -> Path:
+        return self.root / f".done-{self.process}-{self.began_ns}"
+
+
+def _kind(code: int) -> int:
+    """The exit code without the differences between failures."""
+    return code if code in (OK, STOPPED, INTERRUPTED) else FAILED
 
 
 def _hash(words: Iterable[str]) -> str:

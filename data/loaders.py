@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from configs.errors import UserError
+from configs.errors import STOP_SIGNALS, UserError
 from data.dataset import ImageSet
 from data.transforms import TrainTransform, is_mirrored
 
 TIMEOUT_S = 300  # longest wait for a batch before its worker counts as hung
 NOTHING = -1
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 Key = tuple[int, int]  # epoch, index
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from configs.errors import DamagedFileError, UserError
 from engine import checkpoint
-from engine.files import FileLock, remove_leftovers
-from engine.files import write_json as write_json
+from engine.files import FileLock, remove_leftovers, write_json
 
 CONFIG_NAME, SUMMARY_NAME, LOG_NAME = "config.json", "summary.json", "log.txt"
 LAST_NAME, PREVIOUS_NAME = "last.pt", "previous.pt"

@@ -10,7 +10,7 @@ from types import FrameType
 
 import torch
 
-from configs.errors import UserError
+from configs.errors import STOP_SIGNALS, UserError
 from configs.schema import Device, Precision, RuntimeConfig
 
 AUTO_PRECISION = "AUTO_PRECISION"  # environment variable: what precision=auto means, instead of asking the processor
@@ -95,15 +95,13 @@ class StopRequest:
     included.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-
     def __init__(self) -> None:
         self.wanted = False
         self._signal = "a request"
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in self.SIGNALS:
+        for number in STOP_SIGNALS:
             if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
                 self._previous[number] = signal.signal(number, self._receive)
         return self

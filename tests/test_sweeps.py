@@ -1,5 +1,6 @@
 """A sweep's jobs stand alone: each leaves its folder and status, none stops another, none is run twice."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from hydra import initialize_config_dir
 import analyze
 from configs.compose import FOLDER, HYDRA_VERSION, ConfigError, _plan, _read, _sweep_problems, compose, entry_point
 from configs.schema import AnalyzeConfig, Config
+from configs.stops import AGAIN_S
 from engine import checkpoint
 from engine.sweep import run_job
 from tests.small_runs import small_run
@@ -72,26 +75,186 @@ def test_a_job_gets_its_settings_its_folder_and_resume_and_is_skipped_once_it_ha
     assert (tmp_path / "told").read_text().count("\n") == 1
 
 
-def test_being_asked_to_stop_reaches_the_job_and_ends_the_sweep(tmp_path: Path) -> None:
-    script = program(
-        tmp_path,
-        "import pathlib, signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
-        "pathlib.Path('ready').touch()\n"
-        "time.sleep(60)",
-    )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; from pathlib import Path; from engine.sweep import run_job; "
-         f"sys.exit(run_job(Path({str(script)!r}), [], Path({str(tmp_path / 'job')!r})))"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "ready").exists():
-        assert time.monotonic() < deadline and parent.poll() is None
+SWEEP = """
+import sys
+from pathlib import Path
+from configs.compose import entry_point
+from configs.jobs import Done
+from configs.schema import Config
+from engine.sweep import run_job
+
+def job(words, folder, stops):
+    return Done(run_job(Path("job.py"), words, folder, ["preloaded"], stops))
+
+if __name__ == "__main__":
+    sys.exit(entry_point("train", Config, lambda config: 1, job))
+"""
+# What a run does with signals. It saves for half a second, and is finished when it has been saved before.
+JOB = """
+import os, signal, sys, time
+from pathlib import Path
+
+folder = Path(next(word for word in sys.argv if word.startswith("run.dir="))[8:])
+seed = folder.name[5]
+asked = []
+
+def receive(number, frame):
+    asked.append(number)
+    if len(asked) > 1:
+        os._exit(128 + number)
+
+if (folder / "saved").exists():
+    (folder / "summary.json").write_text("{}")
+    sys.exit()
+if Path("listens").exists():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, receive)
+Path("begun").write_text(str(os.getpid()))
+Path("begun").rename(f"begun-{seed}")
+while not asked or Path("is-deaf").exists():
+    time.sleep(0.01)
+time.sleep(0.5)
+(folder / "saved").touch()
+sys.exit(75)
+"""
+COMMAND = ["-m", "seed=1,2", "run.root=swept"]
+GROUPS: list[int] = []  # of processes that a test started
+
+
+def wait_until(happens: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline
         time.sleep(0.02)
-    parent.send_signal(signal.SIGTERM)
-    assert parent.wait(30) == 75
-    assert status(tmp_path / "job")["status"] == "stopped"
+
+
+def started(folder: Path, marks: Sequence[str], *, preloaded: str = "") -> "subprocess.Popen[str]":
+    """A sweep of two jobs in a process group of its own, `marks` saying what its jobs do."""
+    texts = {"sweep.py": SWEEP, "job.py": JOB, "preloaded.py": preloaded, **dict.fromkeys(marks, "")}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "sweep.py", *COMMAND]
+    parent = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, start_new_session=True)  # fmt: skip
+    GROUPS.append(parent.pid)
+    return parent
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays() -> Iterator[None]:
+    yield
+    while GROUPS:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(GROUPS.pop(), signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.parametrize(
+    ("number", "to_group", "times"),
+    [
+        (signal.SIGINT, True, 1),  # a terminal
+        (signal.SIGHUP, True, 1),
+        (signal.SIGTERM, True, 2),  # `timeout`: to the parent, and at once to the group
+        pytest.param(signal.SIGTERM, False, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, True, 1, marks=pytest.mark.slow),  # a batch system
+        (signal.SIGUSR2, False, 1),
+    ],
+)
+def test_a_sweep_that_is_asked_to_stop_saves_its_job_and_begins_no_other(
+    tmp_path: Path, number: signal.Signals, to_group: bool, times: int
+) -> None:
+    parent = started(tmp_path, ["listens"])
+    wait_until(lambda: (tmp_path / "begun-1").exists())
+    for _ in range(times):
+        (os.killpg if to_group else os.kill)(parent.pid, number)
+    printed = parent.communicate(timeout=60)[0]
+    assert parent.returncode == 75, printed
+    (job,) = (tmp_path / "swept").glob("seed=*")
+    assert (job / "saved").exists() and status(job)["status"] == "stopped"
+    assert "Traceback" not in printed
+    assert not list((tmp_path / "swept").glob(".*"))
+
+
+@pytest.mark.parametrize(("number", "to_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_a_job_that_is_stopped_before_it_trains_counts_as_stopped(
+    tmp_path: Path, number: signal.Signals, to_group: bool
+) -> None:
+    parent = started(tmp_path, [])
+    wait_until(lambda: (tmp_path / "begun-1").exists())
+    (os.killpg if to_group else os.kill)(parent.pid, number)
+    printed = parent.communicate(timeout=60)[0]
+    assert parent.returncode == 75, printed
+    (job,) = (tmp_path / "swept").glob("seed=*")
+    assert status(job)["status"] == "stopped" and "Traceback" not in printed
+    assert (job / "stderr.txt").read_text() == ""
+
+
+def test_a_sweep_is_stopped_while_what_its_jobs_need_is_imported(tmp_path: Path) -> None:
+    parent = started(
+        tmp_path, ["listens"], preloaded="import pathlib, time; pathlib.Path('importing').touch(); time.sleep(50)"
+    )
+    wait_until(lambda: (tmp_path / "importing").exists())
+    os.killpg(parent.pid, signal.SIGINT)
+    printed = parent.communicate(timeout=20)[0]
+    assert parent.returncode == 75 and not (tmp_path / "begun-1").exists(), printed
+    (job,) = (tmp_path / "swept").glob("seed=*")
+    assert status(job)["status"] == "stopped"
+
+
+def test_a_second_signal_ends_the_job_at_once_and_the_sweep_with_it(tmp_path: Path) -> None:
+    parent = started(tmp_path, ["listens", "is-deaf"])
+    wait_until(lambda: (tmp_path / "begun-1").exists())
+    pid = int((tmp_path / "begun-1").read_text())
+    os.killpg(parent.pid, signal.SIGINT)
+    time.sleep(AGAIN_S + 0.1)
+    assert is_alive(pid) and parent.poll() is None
+    os.killpg(parent.pid, signal.SIGINT)
+    printed = parent.communicate(timeout=20)[0]
+    assert parent.returncode == 75 and not is_alive(pid), printed
+    (job,) = (tmp_path / "swept").glob("seed=*")
+    assert status(job)["status"] == "stopped" and not (job / "saved").exists()
+
+
+def test_a_job_whose_sweep_was_killed_saves_and_the_same_command_waits_for_it_and_goes_on(tmp_path: Path) -> None:
+    parent = started(tmp_path, ["listens"])
+    wait_until(lambda: (tmp_path / "begun-1").exists())
+    pid = int((tmp_path / "begun-1").read_text())
+    os.kill(pid, signal.SIGSTOP)  # for the whole time that the next command needs to begin
+    parent.kill()
+    parent.wait()
+    (job,) = (tmp_path / "swept").glob("seed=*")
+    again = started(tmp_path, ["listens"])
+    assert again.stdout is not None
+    first = [again.stdout.readline() for _ in range(2)]
+    os.kill(pid, signal.SIGCONT)
+    assert f"still running in another process, in swept/{job.name}; waiting for it" in first[1]
+    wait_until(lambda: (tmp_path / "begun-2").exists())
+    assert (job / "saved").exists() and not is_alive(pid)
+    assert status(job)["status"] == "finished"
+    os.kill(again.pid, signal.SIGTERM)
+    again.communicate(timeout=60)
+    assert again.returncode == 75
+
+
+def test_a_server_that_is_killed_takes_its_job_along_and_the_next_job_gets_another(tmp_path: Path) -> None:
+    parent = started(tmp_path, ["listens"])
+    wait_until(lambda: (tmp_path / "begun-1").exists())
+    pid = int((tmp_path / "begun-1").read_text())
+    os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    wait_until(lambda: (tmp_path / "begun-2").exists())
+    wait_until(lambda: not is_alive(pid))
+    assert [(job / "saved").exists() for job in (tmp_path / "swept").glob("seed=1*")] == [True]
+    os.kill(parent.pid, signal.SIGTERM)
+    printed = parent.communicate(timeout=60)[0]
+    assert parent.returncode == 75, printed
 
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -203,7 +366,8 @@ def test_a_launcher_runs_the_jobs_elsewhere_and_the_exit_code_still_tells(tmp_pa
     assert done.returncode == 1, done.stdout + done.stderr
     found = {status(folder)["status"]: folder.name for folder in (tmp_path / "swept").glob("root=*")}
     assert found["finished"].startswith("root=cache") and found["failed"].startswith("root=file")
-    assert len(rows_of(tmp_path / "swept")) == 1 and not list((tmp_path / "swept").glob(".exit-codes*"))
+    assert len(rows_of(tmp_path / "swept")) == 1
+    assert {path.name for path in (tmp_path / "swept").glob(".*")} <= {".leaderboard.lock", ".submitit"}
 
 
 def test_optuna_looks_for_the_best_schedule_and_keeps_what_is_null(tmp_path: Path) -> None:

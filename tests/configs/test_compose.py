@@ -233,7 +233,7 @@ from configs.compose import entry_point
 from configs.jobs import Done
 from configs.schema import Config
 
-def job(words, folder):
+def job(words, folder, stops):
     print("job", folder, *words)
     return Done(0, 0.5)
 
