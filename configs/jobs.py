@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,10 +25,12 @@ SWEEPS = "runs/sweeps"
 
 
 class Done(NamedTuple):
-    """What is left of a job: its exit code and the mean IoU it reached, 0 if none."""
+    """What is left of a job: its exit code, the mean IoU it reached, why it failed, and the page that compares jobs."""
 
     code: int
     score: float = 0.0
+    reason: str | None = None
+    page: str | None = None
 
 
 Job = Callable[[Sequence[str], Path, Callable[[], int]], Done]  # settings of a run, its folder, `StopWish.count`
@@ -97,16 +101,36 @@ class Sweep:
         return 0.0
 
     def finish(self) -> int:
-        """Take away what its processes told each other; returns the exit code."""
+        """Say how it ended, and take away what its processes told each other; returns the exit code."""
         lines = self._done_file.read_text().splitlines() if self._done_file.exists() else []
         jobs = {name: Done(*fields) for name, fields in map(json.loads, lines)}
         codes = [done.code for done in jobs.values()]
         was_asked = bool(self.stop.count())
         self._done_file.unlink(missing_ok=True)
         self.stop.forget()
+        if jobs or was_asked:
+            print("\n".join(self._last_page(jobs, was_asked=was_asked)), flush=True)
         if was_asked:
             return STOPPED
         return next((code for code in (INTERRUPTED, FAILED, STOPPED) if code in map(_kind, codes)), OK)
+
+    def _last_page(self, jobs: Mapping[str, Done], *, was_asked: bool) -> list[str]:
+        counts = Counter(_kind(done.code) for done in jobs.values())
+        num_stopped = counts[STOPPED] + counts[INTERRUPTED]
+        was_stopped = was_asked or num_stopped > 0
+        outcome = f"{counts[OK]} {'job' if counts[OK] == 1 else 'jobs'} finished, {counts[FAILED]} failed"
+        page = [f"\nstopped: {outcome}, {num_stopped} stopped" if was_stopped else f"\ndone: {outcome}"]
+        for name, done in jobs.items():
+            if _kind(done.code) == FAILED:
+                reason = f": {done.reason}" if done.reason else ""
+                page.append(f"  failed (exit code {done.code}): {name}{reason}")
+        page += [f"leaderboard: {done.page}" for done in [*jobs.values()][-1:] if done.page]
+        if was_stopped:
+            page.append("the same command goes on from here")
+        elif self.has_processes:
+            root = shlex.quote(f"run.root={self.root}")
+            page.append(f"the same command with more values and {root} goes on from here: finished jobs are skipped")
+        return page
 
     @property
     def _settings(self) -> list[Override]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -179,7 +180,7 @@ def test_a_sweep_that_is_asked_to_stop_saves_its_job_and_begins_no_other(
     assert parent.returncode == 75, printed
     (job,) = (tmp_path / "swept").glob("seed=*")
     assert (job / "saved").exists() and status(job)["status"] == "stopped"
-    assert "Traceback" not in printed
+    assert "stopped: 0 jobs finished, 0 failed, 1 stopped" in printed and "Traceback" not in printed
     assert not list((tmp_path / "swept").glob(".*"))
 
 
@@ -254,7 +255,7 @@ def test_a_server_that_is_killed_takes_its_job_along_and_the_next_job_gets_anoth
     assert [(job / "saved").exists() for job in (tmp_path / "swept").glob("seed=1*")] == [True]
     os.kill(parent.pid, signal.SIGTERM)
     printed = parent.communicate(timeout=60)[0]
-    assert parent.returncode == 75, printed
+    assert parent.returncode == 75 and "stopped: 0 jobs finished, 1 failed, 1 stopped" in printed
 
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -277,6 +278,11 @@ def test_a_sweep_trains_its_front_end_once_and_every_schedule_on_it(
     names = [job.parent.name.rpartition("-")[0] for job in jobs]
     assert names == ["dilations=1-2", "dilations=2-1-1"]
     assert all(status(job.parent)["status"] == "finished" for job in jobs)
+    root = jobs[0].parent.parent.relative_to(folder)
+    assert done.stdout.endswith(
+        f"\ndone: 2 jobs finished, 0 failed\nleaderboard: {root}/leaderboard.md\n"
+        f"the same command with more values and run.root={root} goes on from here: finished jobs are skipped\n"
+    )
     assert done.stdout.count("== frontend: 4 steps") == 1 and done.stdout.count("== frontend: taken from") == 1
 
 
@@ -297,6 +303,20 @@ def test_the_same_command_again_does_nothing_twice(swept: tuple[Path, subprocess
     again = sweep(folder, "model.context.dilations=[1,2],[2,1,1]")
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("finished before") == 2 and "==" not in again.stdout
+    assert again.stdout[again.stdout.index("\ndone:") :] == swept[1].stdout[swept[1].stdout.index("\ndone:") :]
+
+
+def test_a_finished_sweep_takes_more_values_in_its_folder(
+    swept: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    shutil.copytree(swept[0] / "runs", tmp_path / "runs")
+    named = re.search(r"run\.root=\S+", swept[1].stdout)
+    assert named is not None
+    more = sweep(tmp_path, "model.context.dilations=[1,2],[2,1,1],[1]", named[0])
+    assert more.returncode == 0, more.stderr
+    assert more.stdout.count("finished before") == 2 and "done: 3 jobs finished, 0 failed" in more.stdout
+    (root,) = (tmp_path / "runs" / "sweeps").iterdir()
+    assert len(rows_of(root)) == 3
 
 
 def test_processes_of_torchrun_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -368,6 +388,9 @@ def test_a_launcher_runs_the_jobs_elsewhere_and_the_exit_code_still_tells(tmp_pa
     assert found["finished"].startswith("root=cache") and found["failed"].startswith("root=file")
     assert len(rows_of(tmp_path / "swept")) == 1
     assert {path.name for path in (tmp_path / "swept").glob(".*")} <= {".leaderboard.lock", ".submitit"}
+    page = done.stdout[done.stdout.index("\ndone: 1 job finished, 1 failed\n") :]
+    reason = status(tmp_path / "swept" / found["failed"])["reason"]
+    assert f"  failed (exit code 2): {found['failed']}: {reason}\nleaderboard: swept/leaderboard.md\n" in page
 
 
 def test_optuna_looks_for_the_best_schedule_and_keeps_what_is_null(tmp_path: Path) -> None:
