@@ -242,7 +242,8 @@ def _run_hydra(
         assert sweep is not None, "all else that Hydra is handed runs nothing"
         hydra_job = HydraConfig.get()
         varied = sweep.varied(hydra_job.overrides.task)
-        print(f"--- run {hydra_job.job.num} of the sweep: {' '.join(varied)}", flush=True)
+        if not sweep.stop.count():
+            print(f"--- run {hydra_job.job.num} of the sweep: {' '.join(varied)}", flush=True)
         return sweep.run(varied)
 
     _register(name, kind)
