@@ -41,14 +41,15 @@ def main(config: Config) -> int:
 def job(words: Sequence[str], folder: Path, stops: Callable[[], int]) -> Done:
     """One run of a sweep, in a process of its own; the leaderboard beside its folder is brought up to date."""
     from configs.errors import OK, STOPPED
-    from engine.leaderboard import NAME, final_score, write_leaderboard
+    from engine.leaderboard import NAME, best_line, final_score, write_leaderboard
     from engine.sweep import reason_of, run_job
 
     code = run_job(Path(__file__), [*SHARED, *words], folder, JOB_MODULES, stops)
-    write_leaderboard(folder.parent)
+    rows = write_leaderboard(folder.parent)
     page = f"{folder.parent / NAME}.md"
     print(f"    leaderboard so far: {page}", flush=True)
-    return Done(code, final_score(folder), None if code in (OK, STOPPED) else reason_of(folder), page)
+    reason = None if code in (OK, STOPPED) else reason_of(folder)
+    return Done(code, final_score(folder), reason, [f"leaderboard: {page}", *filter(None, [best_line(rows)])])
 
 
 def train(config: Config) -> int:

@@ -7,6 +7,7 @@ INTERRUPTED = 130  # as shells count SIGINT
 
 # What asks a command to save and stop: Ctrl-C, `kill` and `timeout`, a batch system before its time limit, and a
 # terminal that goes away.
+AGAIN_S = 1.0  # what comes closer together is one wish: `timeout` signals a process and, once more, its group
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
 

@@ -25,12 +25,12 @@ SWEEPS = "runs/sweeps"
 
 
 class Done(NamedTuple):
-    """What is left of a job: its exit code, the mean IoU it reached, why it failed, and the page that compares jobs."""
+    """What is left of a job: exit code, mean IoU, why it failed, and lines that compare it with the others."""
 
     code: int
     score: float = 0.0
     reason: str | None = None
-    page: str | None = None
+    page: Sequence[str] = ()
 
 
 Job = Callable[[Sequence[str], Path, Callable[[], int]], Done]  # settings of a run, its folder, `StopWish.count`
@@ -124,7 +124,7 @@ class Sweep:
             if _kind(done.code) == FAILED:
                 reason = f": {done.reason}" if done.reason else ""
                 page.append(f"  failed (exit code {done.code}): {name}{reason}")
-        page += [f"leaderboard: {done.page}" for done in [*jobs.values()][-1:] if done.page]
+        page += [*jobs.values()][-1].page if jobs else []
         if was_stopped:
             page.append("the same command goes on from here")
         elif self.has_processes:

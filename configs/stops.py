@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from configs.errors import STOP_SIGNALS
-
-AGAIN_S = 1.0  # what comes closer together is one wish: `timeout` sends its signal twice
+from configs.errors import AGAIN_S, STOP_SIGNALS
 
 _asked_s: list[float] = []  # when this process was asked
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import shlex
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ from engine.folder import CONFIG_NAME, SUMMARY_NAME
 from engine.leaderboard_figure import leaderboard_figure
 from engine.leaderboard_page import page, plain_cells, row_name, score
 from engine.pictures import write_png
-from engine.report import relative
 from engine.resume import flatten
 
 NAME = "leaderboard"
@@ -70,22 +68,13 @@ def write_leaderboard(folder: Path, against: Sequence[int] = ()) -> list[dict[st
     return rows
 
 
-def closing(folder: Path) -> str:
-    """The last lines of a sweep: what came first, where to read more, how to add to it; empty if nothing finished."""
-    rows = leaderboard(folder)
+def best_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What came first, for the last lines of a sweep; empty if nothing finished."""
     if not rows:
         return ""
-    place, best = relative(folder), rows[0]
-    num_runs = sum(len(row["runs"]) for row in rows)
+    best, num_runs = rows[0], sum(len(row["runs"]) for row in rows)
     gain = "" if best["gain"] is None else f", {100 * best['gain']:+.2f} over the front end"
-    return "\n".join(
-        [
-            f"best of {len(rows)} rows, {num_runs} runs: {best['name']} with {score(best)} % mean IoU{gain}",
-            f"how sure that is: {NAME}.md in {place}; the same as .csv, .json and .png, the tests in comparisons.json",
-            f"to add schedules or seeds: the same command with more values and {shlex.quote(f'run.root={place}')}; "
-            "what is finished is not run again",
-        ]
-    )
+    return f"best of {len(rows)} rows, {num_runs} runs: {best['name']} with {score(best)} % mean IoU{gain}"
 
 
 def _write(folder: Path, rows: Sequence[Mapping[str, Any]], found: Comparisons) -> None:

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import FrameType
 
 import torch
 
-from configs.errors import STOP_SIGNALS, UserError
+from configs.errors import AGAIN_S, STOP_SIGNALS, UserError
 from configs.schema import Device, Precision, RuntimeConfig
 
 AUTO_PRECISION = "AUTO_PRECISION"  # environment variable: what precision=auto means, instead of asking the processor
@@ -88,8 +89,9 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Turns the first signal into a wish that `check` grants; the second one ends the process at once.
+    """Turns the first signal into a wish that `check` grants; a later one ends the process at once.
 
+    What comes within `AGAIN_S` is one wish.
     SIGUSR1 and SIGUSR2 are what clusters send before they take a machine away, SIGHUP is a terminal that is gone; under
     `nohup` that one stays ignored. The handler only sets a flag: whatever it interrupts may be half done, a print
     included.
@@ -98,6 +100,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.wanted = False
         self._signal = "a request"
+        self._asked_s = 0.0
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -112,10 +115,12 @@ class StopRequest:
         self._previous.clear()
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        if self.wanted:
+        now_s = time.monotonic()
+        if self.wanted and now_s - self._asked_s > AGAIN_S:
             os._exit(128 + number)
-        self._signal = signal.Signals(number).name
-        self.wanted = True
+        if not self.wanted:
+            self._signal = signal.Signals(number).name
+            self.wanted, self._asked_s = True, now_s
 
     def check(self) -> None:
         """Raise `Stopped` if a stop was asked for."""

@@ -21,8 +21,8 @@ from hydra import initialize_config_dir
 
 import analyze
 from configs.compose import FOLDER, HYDRA_VERSION, ConfigError, _plan, _read, _sweep_problems, compose, entry_point
+from configs.errors import AGAIN_S
 from configs.schema import AnalyzeConfig, Config
-from configs.stops import AGAIN_S
 from engine import checkpoint
 from engine.sweep import run_job
 from tests.small_runs import small_run
@@ -279,10 +279,12 @@ def test_a_sweep_trains_its_front_end_once_and_every_schedule_on_it(
     assert names == ["dilations=1-2", "dilations=2-1-1"]
     assert all(status(job.parent)["status"] == "finished" for job in jobs)
     root = jobs[0].parent.parent.relative_to(folder)
-    assert done.stdout.endswith(
+    ending = (
         f"\ndone: 2 jobs finished, 0 failed\nleaderboard: {root}/leaderboard.md\n"
-        f"the same command with more values and run.root={root} goes on from here: finished jobs are skipped\n"
+        r"best of 2 rows, 2 runs: [\d,]+ with [\d.]+ % mean IoU, [-+][\d.]+ over the front end\n"
+        f"the same command with more values and run.root={root} goes on from here: finished jobs are skipped\n$"
     )
+    assert re.search(ending, done.stdout)
     assert done.stdout.count("== frontend: 4 steps") == 1 and done.stdout.count("== frontend: taken from") == 1
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from configs.errors import UserError
 from engine.compare import interval
-from engine.leaderboard import closing, leaderboard, write_leaderboard
+from engine.leaderboard import best_line, leaderboard, write_leaderboard
 from engine.leaderboard_page import markdown
 
 
@@ -121,7 +121,7 @@ def test_the_table_for_spreadsheets_has_plain_cells_and_the_same_columns_in_ever
 def test_a_sweep_without_a_finished_run_has_an_empty_table(tmp_path: Path) -> None:
     assert write_leaderboard(tmp_path) == []
     assert json.loads((tmp_path / "leaderboard.json").read_text()) == [] and "dilations" in markdown([])
-    assert closing(tmp_path) == ""
+    assert best_line([]) == ""
 
 
 def test_the_interval_is_student_s() -> None:
@@ -261,11 +261,6 @@ def test_gains_are_those_of_the_same_runs(sweep: Path) -> None:
     assert row["class_gain"] == pytest.approx({"road": (0.2 + 0.0) / 2, "car": (0.0 - 0.1) / 2})
 
 
-def test_the_closing_lines_name_the_best_the_files_and_how_to_add_to_them(
-    sweep: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(sweep.parent)
-    text = closing(sweep)
-    assert "best of 2 rows, 4 runs: 1,1 with 80.00 % mean IoU, +40.00 over the front end" in text
-    assert f"leaderboard.md in {sweep.name}" in text
-    assert f"the same command with more values and run.root={sweep.name};" in text
+def test_the_last_line_of_a_sweep_names_the_best_and_of_how_many(sweep: Path) -> None:
+    line = best_line(leaderboard(sweep))
+    assert line == "best of 2 rows, 4 runs: 1,1 with 80.00 % mean IoU, +40.00 over the front end"
