@@ -55,7 +55,6 @@ def analyze(config: AnalyzeConfig) -> int:
 
 def compare(runs: str, against: list[int]) -> int:
     """The leaderboard of a folder of runs, from what they left on disk."""
-    from pathlib import Path
 
     from engine.leaderboard import NAME, write_leaderboard
 

@@ -54,7 +54,7 @@ def job(words: Sequence[str], folder: Path, stops: Callable[[], int]) -> Done:
 
 def train(config: Config) -> int:
     """Build, run, report; returns the exit code."""
-    from configs.errors import OK, STOPPED
+    from configs.errors import OK, STOPPED, UserError
     from data.build import open_images
     from engine import resume
     from engine.report import Reporter, relative
@@ -70,10 +70,18 @@ def train(config: Config) -> int:
         scored = open_images(config.data, config.data.val_split)
         classes = learned.classes
         head = run_header(config, learned, scored, runtime)
-        folder, resumed = resume.open_run(config, head, print)
+        notes: list[str] = []
+        try:
+            folder, resumed = resume.open_run(config, head, notes.append)
+        except UserError:
+            print(*notes, sep="\n")
+            raise
         progress = resume.progress_of(resumed, config.stages)
+        begun_at = progress.global_step
         report = Reporter(folder, classes.names, classes.palette, progress.global_step + 1)
         try:
+            for line in notes:
+                report.say(line)
             report.say(f"{config.experiment} in {relative(folder.path)} on {runtime.describe()}, seed {config.seed}")
             for line in introduction(config, learned, scored):
                 report.say(line)
@@ -88,7 +96,10 @@ def train(config: Config) -> int:
             report.config(json.dumps(head["config"], indent=2).splitlines())
             feed = Feed(config, learned, scored, model, runtime, report.say, stop.check)
             plan = plan_of(config, head, feed, resumed)
-            StageRunner(plan, model, progress, folder, runtime, report, stop).run(resumed)
+            runner = StageRunner(plan, model, progress, folder, runtime, report, stop)
+            runner.check()
+            resume.begin(folder, resumed, head)
+            runner.run(resumed)
             if "schedule" in head:
                 report.hparams(*hparams(progress, head, runtime))
             write_summary(folder, progress, head, runtime)
@@ -100,7 +111,7 @@ def train(config: Config) -> int:
             )
             return STOPPED
         except Exception:
-            if folder.has_checkpoint:
+            if progress.global_step > begun_at:
                 report.say(f"what was learned up to the last save is safe; go on with\n{resume_command(folder)}")
             raise
         finally:
@@ -136,8 +147,9 @@ def plan_of(config: Config, head: dict[str, Any], feed: "Feed", resumed: dict[st
 
     scored, num_classes = feed.scored, feed.images.classes.num_classes
     shared = shared_frontend(config, head, feed, resumed) if config.cache.frontend else None
-    trains_frontend = config.stages[0] == "frontend" and not (shared is not None and shared.path.exists())
-    if trains_frontend and "context" in config.stages:
+    has_frontend = shared is not None and shared.path.exists()
+    stage = resumed["progress"]["stage"] if resumed is not None else config.stages[0]
+    if stage == "frontend" and not has_frontend and "context" in config.stages:
         feed.check_kept_maps(config.stage.context)
     return Plan(
         stages=config.stages,

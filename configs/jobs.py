@@ -22,6 +22,7 @@ from configs.plans import GROUPS, Plan
 from configs.stops import StopWish
 
 SWEEPS = "runs/sweeps"
+REPETITION = ("run.", "runtime.", "cache.", "resume")  # where and how a job runs, not what it gives
 
 
 class Done(NamedTuple):
@@ -51,8 +52,11 @@ class Sweep:
     @property
     def root(self) -> Path:
         """The folder that was given, else one named after the command; Hydra's notes alone need no name."""
-        named = f"{SWEEPS}/sweep-{_hash(map(text, self._settings))}"
-        return Path(self.plan.root or (named if self.has_processes else SWEEPS))
+        if self.plan.root or not self.has_processes:
+            return Path(self.plan.root or SWEEPS)
+        swept = [text(one) for one in self._settings if one.is_sweep_override()]
+        fixed = [text(one) for one in self._settings if not one.is_sweep_override()]
+        return _named(Path(SWEEPS), "sweep", fixed, swept)
 
     @property
     def words(self) -> list[str]:
@@ -88,7 +92,7 @@ class Sweep:
             self.stop.listen()  # here: a launcher has processes of its own
         if self.stop.count():
             return self._stopped(STOPPED)
-        folder = self.root / f"{name[:100]}-{_hash(settings)}"
+        folder = _named(self.root, name[:100], [word for word in settings if word not in varied], varied)
         done = self.job([*settings, *single], folder, self.stop.count)
         with self._done_file.open("a") as file:
             file.write(json.dumps([folder.name, done]) + "\n")
@@ -152,6 +156,17 @@ class Sweep:
 def _kind(code: int) -> int:
     """The exit code without the differences between failures."""
     return code if code in (OK, STOPPED, INTERRUPTED) else FAILED
+
+
+def _named(parent: Path, name: str, fixed: Sequence[str], varied: Sequence[str]) -> Path:
+    """A folder that the same settings find again, whatever varied when it was made, and however a run is repeated.
+
+    Folders from before that distinction are found by all the words.
+    """
+    of_results = [word for word in fixed if not word.lstrip("+").startswith(REPETITION)]
+    keys = [_hash([*of_results, *varied]), _hash([*fixed, *varied])]
+    found = [folder for key in keys for folder in sorted(parent.glob(f"*-{key}"))]
+    return found[0] if found else parent / f"{name}-{keys[0]}"
 
 
 def _hash(words: Iterable[str]) -> str:

@@ -87,8 +87,8 @@ def claim_of(config: CacheConfig) -> Claim:
     def claim(needed_bytes: int) -> None:
         if used_bytes + needed_bytes > config.max_gb * 1e9:
             raise UserError(
-                f"cache.max_gb={config.max_gb:g}: the maps need {needed_bytes / 1e9:.2f} GB and {root} holds "
-                f"{used_bytes / 1e9:.2f} already; raise it, remove folders there, or set stage.context.maps=computed"
+                f"cache.max_gb={config.max_gb:g}: the maps need {needed_bytes / 1e9:.3g} GB and {root} holds "
+                f"{used_bytes / 1e9:.3g} already; raise it, remove folders there, or set stage.context.maps=computed"
             )
 
     return claim

@@ -60,8 +60,8 @@ class RunFolder:
         self._lock.release()
 
     @property
-    def has_checkpoint(self) -> bool:
-        return self.last.exists() or self.previous.exists()
+    def holds_a_run(self) -> bool:
+        return any(file.exists() for file in (self.last, self.previous, self.best, self.summary))
 
     def save_last(self, content: dict[str, Any]) -> None:
         """Keep the newest checkpoint and the one before it."""

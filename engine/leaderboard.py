@@ -5,9 +5,11 @@ import io
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from configs.schema import Config
 from engine.compare import interval
 from engine.comparisons import IMAGES, Comparisons, comparisons
 from engine.files import locked, write_json, write_text
@@ -15,10 +17,12 @@ from engine.folder import CONFIG_NAME, SUMMARY_NAME
 from engine.leaderboard_figure import leaderboard_figure
 from engine.leaderboard_page import page, plain_cells, row_name, score
 from engine.pictures import write_png
-from engine.resume import flatten
+from engine.resume import BY_NAME, flatten
 
 NAME = "leaderboard"
-NO_SETTINGS = ("seed", "run", "resume", "cache")  # where a run lies and how it is repeated, not what it is
+# Where a run lies and how it is repeated, not what it is.
+NO_SETTINGS = ("seed", "run", "resume", "resume_changes", "cache")
+DEFAULTS = asdict(Config(), dict_factory=lambda pairs: {key: getattr(value, "name", value) for key, value in pairs})
 NAMED = ("model.context.dilations", "model.context.widths")  # what a schedule's name says
 
 
@@ -96,8 +100,21 @@ def _finished_runs(folder: Path) -> Iterator[dict[str, Any]]:
         summary = json.loads(path.read_text())
         if summary.get("schedule"):
             config = json.loads((path.parent / CONFIG_NAME).read_text())
-            settings = {key: value for key, value in config.items() if key not in NO_SETTINGS}
-            yield {**summary, "settings": settings, "place": path.parent.relative_to(folder).as_posix()}
+            place = path.parent.relative_to(folder).as_posix()
+            yield {**summary, "settings": _settings(config, summary), "place": place}
+
+
+def _settings(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a run what it is, by dotted key; a key that its version did not have yet has its default.
+
+    A setting that was another one in earlier sittings counts with all its values.
+    """
+    settings = {**flatten(DEFAULTS), **flatten(config)}
+    for sitting in summary.get("history", []):
+        for key, (then, _) in sitting["changes"].items():
+            if key.startswith(BY_NAME) and not key.endswith(".validate_steps"):
+                settings[key] = f"{then}, then {settings[key]}"
+    return {key: value for key, value in settings.items() if key.partition(".")[0] not in NO_SETTINGS}
 
 
 def _by_images(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -120,7 +137,7 @@ def _images(runs: Sequence[Mapping[str, Any]]) -> str | None:
 def _differing_settings(alike: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """For every row the settings in which any two rows differ, but for what the schedule's name says; dotted keys."""
     images = [_images(runs) for runs in alike]
-    settings = [flatten(runs[0]["settings"]) for runs in alike]
+    settings = [runs[0]["settings"] for runs in alike]
     if len(set(images) - {None}) > 1:
         settings = [{**own, IMAGES: digest} for own, digest in zip(settings, images, strict=True)]
     keys = [key for key in dict.fromkeys(key for own in settings for key in own) if key not in NAMED]

@@ -67,6 +67,15 @@ def build_optimizer(config: OptimizerConfig, named_parameters: Iterable[tuple[st
             return torch.optim.AdamW(parameter_groups, lr=0.0, fused=True)
 
 
+def load_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Go on with momenta and step counts from a checkpoint; decay, momentum and factors stay those of the config."""
+    of_config = [{key: value for key, value in group.items() if key not in ("params", "lr")}
+                 for group in optimizer.param_groups]  # fmt: skip
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, of_config, strict=True):
+        group.update(own)
+
+
 def set_lr(optimizer: Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_factor"]

@@ -17,6 +17,7 @@ from engine.progress import Progress
 ALWAYS_FREE = ("run.", "runtime.", "cache.", "resume", "model.pretrained", "init.checkpoint")
 ALWAYS_FREE_DATA = ("data.root", "data.sbd_root", "data.download")
 BY_NAME = ("stage.", "data.augment.")  # may change when `resume_changes` names them
+BUILT_IN = ("optimizer.name", "optimizer.momentum_form", "frozen_blocks")  # a begun stage's optimizer is made for these
 
 Say = Callable[[str], None]
 
@@ -71,6 +72,8 @@ def refusal(change: Change, old: Mapping[str, Any], new: Mapping[str, Any], prog
         return f"{change}; {stage} is finished, its settings cannot change any more"
     if is_of_stage and setting == "steps":
         return _refusal_of_steps(change, stage, new, progress)
+    if is_of_stage and setting in BUILT_IN and stage == progress.stage and progress.step > 0:
+        return f"{change}; {stage} has begun with it, and its momenta fit nothing else"
     if key in new["resume_changes"]:
         return None if key.startswith(BY_NAME) else f"{change}; this is another run's setting, resume_changes or not"
     if key.startswith(BY_NAME):
@@ -112,22 +115,26 @@ def open_run(config: Config, header: dict[str, Any], say: Say) -> tuple[RunFolde
     folder = RunFolder(path or fresh_path(root, config.experiment), is_new=path is None)
     folder.acquire()
     try:
-        if folder.has_checkpoint and not wants_resume:
+        if folder.holds_a_run and not wants_resume:
             raise UserError(
                 f"run.dir={folder.path} already holds a run; resume=auto continues it, another run.dir starts afresh"
             )
         resumed = folder.load_newest(say) if wants_resume else None
         if resumed is not None:
             accepted = check_same_run(resumed, header, say)
-            if folder.summary.exists() and _has_more_to_do(resumed, header):
-                folder.reopen()
             header["history"] = [*resumed.get("history", []), sitting(resumed, header, accepted)]
             header["config"] = _as_it_was_run(resumed, header)
-        folder.write_config(header["config"])
     except BaseException:
         folder.close(is_used=False)
         raise
     return folder, resumed
+
+
+def begin(folder: RunFolder, resumed: Mapping[str, Any] | None, header: Mapping[str, Any]) -> None:
+    """Nothing stands in the way any more: the folder tells these settings, and is unfinished if there is more to do."""
+    if resumed is not None and folder.summary.exists() and _has_more_to_do(resumed, header):
+        folder.reopen()
+    folder.write_config(header["config"])
 
 
 def _is_the_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from engine.evaluate import certify_identity, evaluate
 from engine.folder import RunFolder
 from engine.loop import StageLoop
 from engine.losses import CrossEntropy
-from engine.optim import build_optimizer
+from engine.optim import build_optimizer, load_state
 from engine.probe import Probe
 from engine.progress import Progress, StageResult
 from engine.report import Reporter
@@ -65,7 +65,6 @@ class StageRunner:
 
     def run(self, resumed: dict[str, Any] | None) -> None:
         """Train what is left; `resumed` is the checkpoint that this sitting goes on from. Raises Stopped."""
-        self._check_class_weights()
         todo = self.plan.stages[self.plan.stages.index(self.progress.stage) :]
         for stage in todo:
             own = resumed if resumed is not None and stage == resumed["progress"]["stage"] else None
@@ -97,10 +96,15 @@ class StageRunner:
         self.report.say(f"\n== frontend: taken from {shared.path}, where another run left it")
         self.model.load_state_dict(content["model"])
         self.progress.take_over(Progress.from_plain(content["progress"]))
+        self._began_s = time.perf_counter() - self.progress.seconds
         self.folder.save_stage("frontend", self._content(), is_best_of_run=True)
+        config = self.plan.settings["frontend"]
+        self.model.freeze(frontend=False, blocks=config.frozen_blocks)
+        self._save(build_optimizer(config.optimizer, self.model.named_parameters()))  # so that this run can go on, too
         self.report.stage_result("frontend", self.progress.results["frontend"])
 
-    def _check_class_weights(self) -> None:
+    def check(self) -> None:
+        """Refuse what only the data tells to be wrong. Raises UserError."""
         for stage in self.plan.stages:
             given = len(self.plan.settings[stage].loss.class_weights)
             if given not in (0, self.model.num_classes):
@@ -132,7 +136,7 @@ class StageRunner:
         self.model.freeze(frontend=stage == "context", blocks=config.frozen_blocks)
         optimizer = build_optimizer(config.optimizer, self.model.named_parameters())
         if resumed is not None:
-            optimizer.load_state_dict(resumed["optimizer"])
+            load_state(optimizer, resumed["optimizer"])
             self._restore_random_state(resumed["rng"])
         loop = StageLoop(
             config=config,

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def _scored_images(data: dict[str, Any]) -> dict[str, Any]:
     """What tells whether two runs were scored on the same images: names in their order, and what the files hold."""
     _, names = data["samples"]
     _, files = data["files"]
-    return {"digest": f"{names} {files}", "count": data["sizes"][1]}
+    return {"digest": sha256(f"{names} {files}".encode()).hexdigest(), "count": data["sizes"][1]}
 
 
 def hparams(

@@ -261,6 +261,21 @@ def test_gains_are_those_of_the_same_runs(sweep: Path) -> None:
     assert row["class_gain"] == pytest.approx({"road": (0.2 + 0.0) / 2, "car": (0.0 - 0.1) / 2})
 
 
+def test_runs_of_an_older_version_share_a_row_and_a_changed_setting_has_one_of_its_own(sweep: Path) -> None:
+    """A key that config.json does not have yet has its default; what the history tells was not so from the start."""
+    before = len(leaderboard(sweep))
+    config = json.loads((sweep / "a0" / "config.json").read_text())
+    new = {"resume_changes": [], "stages": ["frontend", "context", "joint"]}  # as by default
+    (sweep / "a0" / "config.json").write_text(json.dumps({**config, **new}))
+    assert len(leaderboard(sweep)) == before
+    summary = json.loads((sweep / "a1" / "summary.json").read_text())
+    history = [{"changes": {"stage.context.lr": [0.5, 0.001], "runtime.threads": [1, 2]}}]
+    (sweep / "a1" / "summary.json").write_text(json.dumps({**summary, "history": history}))
+    rows = leaderboard(sweep)
+    assert len(rows) == before + 1
+    assert any("lr=0.5, then 0.001" in row["name"] for row in rows)
+
+
 def test_the_last_line_of_a_sweep_names_the_best_and_of_how_many(sweep: Path) -> None:
     line = best_line(leaderboard(sweep))
     assert line == "best of 2 rows, 4 runs: 1,1 with 80.00 % mean IoU, +40.00 over the front end"

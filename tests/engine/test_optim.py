@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from configs.schema import MomentumForm, OptimizerConfig, OptimizerName, ScheduleConfig, ScheduleName
 from engine import checkpoint
-from engine.optim import build_optimizer, set_lr
+from engine.optim import build_optimizer, load_state, set_lr
 from engine.schedule import lr_factor
 
 
@@ -160,3 +161,23 @@ def test_momentum_goes_on_from_a_checkpoint_bit_for_bit(form: MomentumForm, tmp_
     second.optimizer.load_state_dict(content["optimizer"])
     assert largest_difference(second.take(range(9, 20), DROPS), whole.weights()) == 0
     assert largest_difference(forgetful.take(range(9, 20), DROPS), whole.weights()) > 0
+
+
+@pytest.mark.parametrize("form", list(MomentumForm))
+def test_a_state_that_goes_on_brings_momenta_and_leaves_the_config_s_decay_and_factors(form: MomentumForm) -> None:
+    def after_a_step(momentum: float, factor: float) -> tuple[Optimizer, nn.Parameter]:
+        weight = nn.Parameter(torch.ones(3))
+        config = OptimizerConfig(momentum_form=form, momentum=momentum, bias_lr_factor=factor)
+        optimizer = build_optimizer(config, [("frontend.conv1_1.bias", weight)])
+        set_lr(optimizer, 0.1 * factor)
+        weight.grad = torch.full((3,), 2.0)
+        optimizer.step()
+        return optimizer, weight
+
+    saved = after_a_step(0.9, 2.0)[0].state_dict()
+    changed, weight = after_a_step(0.5, 3.0)
+    load_state(changed, saved)
+    (group,) = changed.param_groups
+    assert (group["momentum"], group["lr_factor"]) == (0.5, 3.0)
+    (velocity,), (known,) = changed.state[weight].values(), saved["state"][0].values()
+    assert torch.equal(velocity, known)

@@ -12,7 +12,7 @@ from configs.plain import to_plain
 from configs.schema import Config, Resume, RunConfig
 from engine.folder import RunFolder, fresh_path
 from engine.progress import Progress
-from engine.resume import changes, check_same_run, initial_weights, open_run
+from engine.resume import begin, changes, check_same_run, initial_weights, open_run
 
 STEPS = 1000  # of every stage, the schema's default
 
@@ -47,6 +47,7 @@ def content(stage: str = "context", step: int = 300, **changed: Any) -> dict[str
 def open_and_close(root: Path, saved: dict[str, Any] | None = None, **changes: Any) -> Path:
     config = Config(experiment="trial", run=RunConfig(root=str(root)), **changes)
     folder, resumed = open_run(config, header(), print)
+    begin(folder, resumed, header())
     if saved is not None:
         folder.save_last(saved)
     folder.close()
@@ -80,6 +81,15 @@ def test_a_broken_config_file_of_one_run_hides_no_other(
 
 def test_resume_with_nothing_to_resume_starts_afresh(tmp_path: Path) -> None:
     assert open_and_close(tmp_path, resume=Resume.auto).is_dir()
+
+
+def test_a_finished_run_without_a_last_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
+    path = open_and_close(tmp_path)
+    for name in ("best.pt", "summary.json"):
+        (path / name).touch()
+        with pytest.raises(ValueError, match="already holds a run"):
+            open_run(Config(run=RunConfig(dir=str(path))), header(), print)
+        (path / name).unlink()
 
 
 @pytest.mark.parametrize("name", ["last.pt", "previous.pt"])
@@ -135,6 +145,9 @@ ACCEPTED: dict[str, tuple[dict[str, Any], list[str]]] = {
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another seed": ({"seed": 1}, r"seed: 0 then, 1 now\n"),
     "another seed by name": ({"seed": 1, "resume_changes": ["seed"]}, "another run's setting"),
+    "another optimizer in mid-stage": (
+        {"stage__context__optimizer__name": "adamw", "resume_changes": ["stage.context.optimizer.name"]},
+        "context has begun with it"),
     "another network": ({"model__context__dilations": [1]}, r"model\.context\.dilations"),
     "the rate, not by name": ({"stage__context__lr": 0.5}, r"say so by name: 'resume_changes=\[stage\.context\.lr\]'"),
     "fewer steps than are done": ({"stage__context__steps": 299}, "300 steps are done already"),
@@ -184,10 +197,13 @@ def test_a_finished_run_goes_on_with_more_steps_or_with_another_stage(tmp_path: 
         path = open_and_close(tmp_path, content("context", STEPS, stages=two))
         (path / "summary.json").write_text("{}")
         config = Config(run=RunConfig(dir=str(path)), resume=Resume.auto)
-        same, _ = open_run(config, header(stages=two), print)
+        same, resumed = open_run(config, header(stages=two), print)
+        begin(same, resumed, header(stages=two))
         same.close()
         assert (path / "summary.json").exists(), "nothing is left to do: it stays finished"
         folder, resumed = open_run(config, header(**more), print)
+        assert (path / "summary.json").exists(), "something may still stand in the way"
+        begin(folder, resumed, header(**more))
         folder.close()
         assert resumed is not None and not (path / "summary.json").exists()
 
@@ -197,7 +213,8 @@ def test_config_json_keeps_what_finished_stages_had_and_the_history_tells_the_re
     named = ["stage.context.lr"]
     head = header(stage__frontend__validate_steps=7, stage__context__lr=0.5, resume_changes=named, run__dir="x")
     head["versions"] = {"torch": "3"}
-    folder, _ = open_run(Config(run=RunConfig(dir=str(path)), resume=Resume.auto), head, print)
+    folder, resumed = open_run(Config(run=RunConfig(dir=str(path)), resume=Resume.auto), head, print)
+    begin(folder, resumed, head)
     folder.close()
     written = json.loads((path / "config.json").read_text())
     assert written == head["config"]

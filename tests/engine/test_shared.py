@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from configs.compose import compose
+from configs.errors import UserError
 from engine import checkpoint
 from engine.shared import SharedFrontend
 from tests.small_runs import small_run
@@ -102,6 +103,18 @@ def test_a_run_with_a_past_leaves_no_front_end_under_the_key_of_a_run_without(
     assert not all(torch.equal(resumed["model"][name], weight) for name, weight in fresh["model"].items())
     run(tmp_path, "taker", "cache.frontend=true", "stage.frontend.schedule.name=poly", f"{key}=8")
     assert "taken from" in capsys.readouterr().out
+
+
+def test_a_run_that_took_its_front_end_holds_a_run_that_others_do_not_overwrite(tmp_path: Path) -> None:
+    words = ["cache.frontend=true", "stages=[frontend]"]
+    run(tmp_path, "first", *words)
+    taken = run(tmp_path, "taker", *words)
+    assert taken["progress"]["results"]["frontend"]["taken"]
+    with pytest.raises(UserError, match="already holds a run"):
+        run(tmp_path, "taker", *words, "seed=5")
+    with pytest.raises(UserError, match="seed: 0 then, 5 now"):
+        run(tmp_path, "taker", *words, "seed=5", "resume=auto")
+    run(tmp_path, "taker", *words[:1], "resume=auto")  # goes on with the context stage
 
 
 def test_a_run_that_goes_on_as_it_began_shares_its_front_end(
