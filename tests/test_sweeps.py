@@ -314,7 +314,7 @@ def test_a_finished_sweep_takes_more_values_in_its_folder(
     shutil.copytree(swept[0] / "runs", tmp_path / "runs")
     named = re.search(r"run\.root=\S+", swept[1].stdout)
     assert named is not None
-    more = sweep(tmp_path, "model.context.dilations=[1,2],[2,1,1],[1]", named[0])
+    more = sweep(tmp_path, "model.context.dilations=[1,2],[2,1,1],[1]", named[0], "runtime.workers=1")
     assert more.returncode == 0, more.stderr
     assert more.stdout.count("finished before") == 2 and "done: 3 jobs finished, 0 failed" in more.stdout
     (root,) = (tmp_path / "runs" / "sweeps").iterdir()

@@ -263,6 +263,19 @@ def test_the_folder_of_a_sweep_is_run_root_or_hydras_name_for_it(tmp_path: Path)
     assert [Path(job[0]).parent.name for job in both] == ["d", "d"]
 
 
+def test_a_sweep_that_grows_or_runs_elsewhere_finds_the_folders_of_its_jobs(tmp_path: Path) -> None:
+    """What varies may be fixed once and swept later, in any order; threads and caches give no other result."""
+    program = WITH_JOB.replace("return Done", "folder.mkdir(); return Done")
+    (first,) = jobs_of(run_program(tmp_path, "-m", "seed=1", "context=local", "run.root=a", text=program))
+    program = WITH_JOB.replace("return Done", "folder.mkdir(exist_ok=True); return Done")
+    for words in (["context=local", "seed=1,2"], ["seed=1,2", "context=local", "runtime.threads=1", "cache.root=c"]):
+        grown = jobs_of(run_program(tmp_path, "-m", *words, "run.root=a", text=program))
+        assert grown[0][0] == first[0] != grown[1][0]
+    other = jobs_of(run_program(tmp_path, "-m", "context=local", "seed=1,2", "model.padding=zero", "run.root=a",
+                                text=program))  # fmt: skip
+    assert first[0] not in [job[0] for job in other]
+
+
 def test_a_recipe_of_ones_own_can_say_what_varies(tmp_path: Path) -> None:
     own = tmp_path / "own"
     shutil.copytree(FOLDER, own / "configs", ignore=shutil.ignore_patterns("__pycache__"))
