@@ -46,7 +46,8 @@ def check_classes(trained: Trained, images: ImageSet) -> None:
     raise UserError(
         f"the network answers with {len(known)} classes ({', '.join(known)}), the labels of {images.describe()} have "
         f"{len(given)} ({', '.join(given)}): {where}; the same classes in the same order are required; score on the "
-        "data that the network was trained for, or map the labels with data=folder's label_ids and class_names"
+        "data that the network was trained for, or map the labels with data.name=folder, data.folder.label_ids and "
+        "data.folder.class_names"
     )
 
 

@@ -244,11 +244,7 @@ def _data(data: DataConfig) -> list[str]:
         found.append(
             f"data.download=true: only voc can be downloaded; set it to false and data.root to the files of {name}"
         )
-    if data.name is DataName.shapes and data.root is not None:
-        found.append(
-            f"data.root={data.root}: the built-in scenes (data=shapes) lie in no folder; "
-            f"say which data set this is, for example experiment=camvid or data=folder"
-        )
+    found += scenes_problems(data)
     if data.name is not DataName.shapes and not (is_voc and data.download):
         found += _existing_folder("data.root", data.root, f"the {name} data set") + _loggable("data.root", data.root)
     if is_voc and "train_aug" in (data.train_split, data.val_split) and not (data.download and data.sbd_root):
@@ -266,6 +262,16 @@ def _data(data: DataConfig) -> list[str]:
             f"data.augment.scale_max={shown(augment.scale_max)} is required"
         )
     return found
+
+
+def scenes_problems(data: DataConfig) -> list[str]:
+    """The built-in scenes are drawn: a place that is named for them would be ignored."""
+    if data.name is not DataName.shapes or data.root is None:
+        return []
+    return [
+        f"data.root={data.root}: the built-in scenes (data=shapes) lie in no folder; say which data set this is, for "
+        "example experiment=camvid or data=folder (of eval.py: data.name=camvid or data.name=folder)"
+    ]
 
 
 def _existing_folder(key: str, folder: str | None, content: str = "the data set") -> list[str]:

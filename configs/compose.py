@@ -8,6 +8,7 @@ import functools
 import itertools
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -79,6 +80,8 @@ def entry_point(
     `results` says where `main` writes: jobs that would write to one folder get their own below it, by `output`. Returns
     the exit code. Wrong input ends with exit code 2 and a message for every problem, before any `main` or `job`.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while torch is imported ends without a traceback
     words = sys.argv[1:]
     if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
         return _run_hydra(name, kind, main, words)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from omegaconf import OmegaConf
 
-from configs.check import authors_problems
+from configs.check import authors_problems, scenes_problems
 from configs.compose import FOLDER
 from configs.keys import ConfigError
 from configs.plain import from_plain, to_plain, with_changes
@@ -51,6 +51,9 @@ def evaluation_config(trained: Config, precision: str, told: EvalConfig | Predic
         validation=with_changes(trained.validation, validation, "validation"),
         runtime=with_changes(trained.runtime, {**runtime, "precision": words["precision"] or precision}, "runtime"),
     )
+    wrong = scenes_problems(config.data)
+    if wrong:
+        raise ConfigError(wrong)
     if config.validation.protocol is not Protocol.authors:
         return config
     wrong = authors_problems(config.model, config.validation)

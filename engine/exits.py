@@ -1,5 +1,6 @@
 """How a command ends where it does not end well: one clear message for what the user can mend, a traceback else."""
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,6 +19,8 @@ def guarded(command: Callable[[], int], memory_advice: str) -> int:
 
     `memory_advice` says which settings of this command need less memory.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with surviving_terminal():
         try:
             return command()

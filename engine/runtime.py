@@ -110,8 +110,9 @@ class StopRequest:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """A run that was stopped is ending: what still comes must not take its exit code."""
         for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal returned
+            signal.signal(number, signal.SIG_IGN if self.wanted else handler)  # type: ignore[arg-type]
         self._previous.clear()
 
     def _receive(self, number: int, _: FrameType | None) -> None:

@@ -137,7 +137,8 @@ def _download(weights: Any) -> Mapping[str, Tensor]:
     except Exception as error:  # the network or a broken cache may raise anything
         raise UserError(
             f"model.pretrained={weights.name}: no weights from {weights.url} ({error}); required is a network "
-            f"connection, or that file fetched by hand and named by model.pretrained=PATH"
+            "connection, or that file fetched by hand and named by model.pretrained=PATH; model.pretrained=null begins "
+            "with fresh weights"
         ) from error
     return state
 

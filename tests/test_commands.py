@@ -16,6 +16,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine import checkpoint
+from engine.runtime import Stopped, StopRequest
 from tests.small_runs import small_run
 
 pytestmark = pytest.mark.precision
@@ -222,6 +223,36 @@ def test_labels_of_other_classes_are_not_scored(trained: tuple[Path, str], tmp_p
     done = run(trained[0], "eval.py", "checkpoint=run/best.pt", *words)
     assert done.returncode == 2 and "answers with 9 classes (day sky," in done.stderr, done.stderr
     assert "have 3 (day sky, night sky, meadow): one has more" in done.stderr
+
+
+def test_a_place_that_would_be_ignored_is_refused(trained: tuple[Path, str], tmp_path: Path) -> None:
+    done = run(trained[0], "eval.py", "checkpoint=run/best.pt", f"data.root={tmp_path}")
+    assert done.returncode == 2 and "the built-in scenes (data=shapes) lie in no folder" in done.stderr
+
+
+def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(tmp_path: Path) -> None:
+    script = (
+        "import builtins, os, signal, sys; from configs.compose import entry_point; from configs.schema import Config\n"
+        "def main(config):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    import torch\n    return 0\n"
+        "sys.argv[1:] = ['run.dir=x']; sys.exit(entry_point('train', Config, main))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True, timeout=60)  # fmt: skip
+    assert done.returncode == -signal.SIGINT and done.stderr == ""
+
+
+def test_a_signal_to_a_run_that_ends_leaves_it_its_exit_code() -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)  # within a second: the same wish
+        with pytest.raises(Stopped, match="SIGUSR1"):
+            stop.check()
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def test_kill_9_loses_at_most_one_interval(trained: tuple[Path, str], tmp_path: Path) -> None:
