@@ -522,9 +522,9 @@ def test_evaluation_takes_every_key_of_the_data_and_changes_no_other(tmp_path: P
     assert told("data.folder={label_suffix: _x.png}", "data={augment: {color: 0.5}, name: folder}") == nested
     leaves = {name for name, key in known_keys(DataConfig, "data").items() if key.section is None}
     paths = {"data.root": tmp_path, "data.sbd_root": tmp_path}
-    default = to_plain(DataConfig())
+    default = to_plain(DataConfig(name=DataName.voc))
     words = [f"{name}={paths.get(name, shown(value_at(default, name)))}" for name in leaves]
-    assert told(*words) == DataConfig(root=str(tmp_path), sbd_root=str(tmp_path))
+    assert told(*words) == DataConfig(name=DataName.voc, root=str(tmp_path), sbd_root=str(tmp_path))
 
 
 def value_at(plain: Any, full: str) -> Any:
