@@ -31,6 +31,19 @@ def run(folder: Path, program: str, *words: str) -> subprocess.CompletedProcess[
     )
 
 
+def run_script(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """A program that imports the project, and hears Ctrl-C although shells ignore it in the background."""
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def weights_of(path: Path) -> dict[str, Any]:
     content = checkpoint.load(path)
     return {**content["model"], **{f"rng.{name}": state for name, state in content["rng"].items()}}
@@ -173,14 +186,7 @@ def test_a_stop_before_anything_is_trained_leaves_nothing_and_ends_like_any_othe
         "data.build.open_images = interrupted\n"
         f"sys.exit(train.main(compose({[*TINY, 'run.root=runs']!r})))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_script(tmp_path, script)
     assert done.returncode == 75, done.stderr
     assert "stopped by SIGINT" in done.stdout and list((tmp_path / "runs").iterdir()) == []
 
@@ -232,20 +238,12 @@ def test_a_place_that_would_be_ignored_is_refused(trained: tuple[Path, str], tmp
 
 def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(tmp_path: Path) -> None:
     script = (
-        "import builtins, os, signal, sys; from configs.compose import entry_point; from configs.schema import Config\n"
+        "import os, signal, sys; from configs.compose import entry_point; from configs.schema import Config\n"
         "def main(config):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n    import torch\n    return 0\n"
         "sys.argv[1:] = ['run.dir=x']; sys.exit(entry_point('train', Config, main))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells ignore it in the background
-    )
+    done = run_script(tmp_path, script)
     assert done.returncode == -signal.SIGINT and done.stderr == ""
 
 
