@@ -74,7 +74,8 @@ def train(config: Config) -> int:
         try:
             folder, resumed = resume.open_run(config, head, notes.append)
         except UserError:
-            print(*notes, sep="\n")
+            for line in notes:
+                print(line)
             raise
         progress = resume.progress_of(resumed, config.stages)
         begun_at = progress.global_step
