@@ -20,6 +20,8 @@ from data.transforms import TrainTransform, is_mirrored
 
 TIMEOUT_S = 300  # longest wait for a batch before its worker counts as hung
 NOTHING = -1
+BROKEN_CONNECTION = (ConnectionError, FileNotFoundError, EOFError)  # to the worker whose memory holds a batch
+FROM_A_WORKER = "Caught "  # how torch begins what a worker raised itself
 
 Key = tuple[int, int]  # epoch, index
 
@@ -155,12 +157,14 @@ def _read(reader: _Reader, keys: Iterable[list[Key]], workers: int) -> Iterator[
                 batch = next(batches)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if not workers:
+            except (RuntimeError, *BROKEN_CONNECTION) as error:
+                if not workers or (isinstance(error, BROKEN_CONNECTION) and str(error).startswith(FROM_A_WORKER)):
                     raise
+                is_broken = isinstance(error, BROKEN_CONNECTION)
+                reason = f"a worker was killed before it had handed over its batch ({error})" if is_broken else error
                 names = ", ".join(reader.names_in_work()) or "nothing"
                 raise RuntimeError(
-                    f"{error}. The workers were reading: {names}. runtime.workers=0 reads without worker processes."
+                    f"{reason}. The workers were reading: {names}. runtime.workers=0 reads without worker processes."
                 ) from error
             if isinstance(batch, UserError):
                 raise batch

@@ -1,6 +1,7 @@
 """The stream of batches: the same whoever reads it and wherever it starts; nobody is left behind when it ends."""
 
 import multiprocessing
+import multiprocessing.resource_sharer
 import os
 import signal
 import subprocess
@@ -76,6 +77,17 @@ class Dying(Numbered):
     def read(self, index: int) -> tuple[Pixels, Pixels]:
         if index == 3:
             os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(index)
+
+
+class Withdrawing(Numbered):
+    """Reading sample 3 takes back the memory that earlier samples lie in, as the death of the process would."""
+
+    def read(self, index: int) -> tuple[Pixels, Pixels]:
+        if index == 3:
+            time.sleep(0.5)  # long enough for sample 2 to be offered
+            multiprocessing.resource_sharer.stop()  # type: ignore[attr-defined]
+            time.sleep(60)
         return super().read(index)
 
 
@@ -238,6 +250,20 @@ def test_workers_start_after_many_threads_have_run() -> None:
 def test_a_killed_worker_is_reported_with_what_it_read() -> None:
     with pytest.raises(RuntimeError, match=r"worker.*(exited|killed).*reading: .*sample_3.*runtime\.workers=0"):
         list(validation_batches(Dying(SEVEN), batch=1, workers=2))
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_batch_that_its_worker_can_no_longer_hand_over_is_reported_with_what_it_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in the moment between a worker's death and its notice: the connection breaks while the worker seems alive."""
+    monkeypatch.setattr(loaders, "TIMEOUT_S", 30)
+    batches = validation_batches(Withdrawing(SEVEN), batch=1, workers=1)
+    next(batches)
+    time.sleep(1.5)
+    with pytest.raises(RuntimeError, match=r"killed before it had handed over.*reading: sample_3\..*workers=0"):
+        list(batches)
     assert multiprocessing.active_children() == []
 
 
