@@ -26,16 +26,17 @@ class CannotWriteError(UserError):
 def replacing(path: Path, keep_as: Path | None = None) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of `path` when the block ends, written through to the disk.
 
-    After any crash `path` holds the old content or the new one, whole; or, with `keep_as`, where the old file goes
-    when the new one is complete, at least that is there. Raises CannotWriteError.
+    At every moment and after any crash `path` holds the old content or the new one, whole. `keep_as`: where the old
+    file goes when the new one is complete; on a file system without hard links `path` is then away for a moment, and
+    at least `keep_as` is there. Raises CannotWriteError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         with temporary.open("w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if keep_as is not None and path.exists():
+        if keep_as is not None and path.exists() and not link(keep_as, path):
             path.replace(keep_as)
         temporary.replace(path)
         _write_through(path.parent)
@@ -45,6 +46,19 @@ def replacing(path: Path, keep_as: Path | None = None) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def link(path: Path, source: Path) -> bool:
+    """Make `path` a second name of the file `source`, at once; false where the file system has no hard links."""
+    temporary = _temporary(path)
+    try:
+        temporary.hardlink_to(source)
+        temporary.replace(path)
+    except OSError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)  # a rename does nothing where both are names of one file already
+    return True
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -61,6 +75,10 @@ def remove_leftovers(folder: Path) -> None:
     """Delete temporary files of processes that were killed while they wrote."""
     for leftover in folder.glob(TEMPORARY):
         leftover.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def _cannot_write(path: Path, error: OSError) -> CannotWriteError:

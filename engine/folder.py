@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.errors import DamagedFileError, UserError
 from engine import checkpoint
-from engine.files import FileLock, remove_leftovers, write_json
+from engine.files import FileLock, link, remove_leftovers, write_json
 
 CONFIG_NAME, SUMMARY_NAME, LOG_NAME = "config.json", "summary.json", "log.txt"
 LAST_NAME, PREVIOUS_NAME = "last.pt", "previous.pt"
@@ -70,16 +70,8 @@ class RunFolder:
     def save_stage(self, stage: str, content: dict[str, Any], is_best_of_run: bool) -> None:
         """The best weights of a stage; those of the run are the same file under another name where there are links."""
         checkpoint.save(self.stage_file(stage), content)
-        if not is_best_of_run:
-            return
-        link = self.best.with_name(".best.pt.tmp")
-        link.unlink(missing_ok=True)
-        try:
-            link.hardlink_to(self.stage_file(stage))
-        except OSError:  # a file system without links
+        if is_best_of_run and not link(self.best, self.stage_file(stage)):
             checkpoint.save(self.best, content)
-        else:
-            link.replace(self.best)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary, which says that the run is finished; the checkpoint before the last has served."""

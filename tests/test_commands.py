@@ -122,10 +122,17 @@ def test_resuming_with_other_settings_is_refused_with_the_keys(trained: tuple[Pa
     assert "stage.joint.lr: 0.001 then, 0.5 now" in done.stderr and "seed: 0 then, 3 now" in done.stderr
 
 
+def written_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def start_and_wait_for(folder: Path, file: str, *words: str) -> subprocess.Popen[str]:
     """A training run in a process group of its own, as soon as it has written `file`."""
     path = folder / file
-    before = path.stat().st_mtime_ns if path.exists() else 0
+    before = written_at(path)
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *words],
         cwd=folder,
@@ -136,7 +143,7 @@ def start_and_wait_for(folder: Path, file: str, *words: str) -> subprocess.Popen
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
     )
     deadline = time.monotonic() + 120
-    while not path.exists() or path.stat().st_mtime_ns == before:
+    while written_at(path) == before:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, f"{file} never came"
         time.sleep(0.02)

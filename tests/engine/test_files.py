@@ -65,6 +65,40 @@ def test_who_waits_says_so_once_and_can_be_stopped(tmp_path: Path) -> None:
         assert time.monotonic() - began_s < 0.1
 
 
+def test_the_old_file_moves_on_and_there_is_no_moment_without_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation may read last.pt at any moment of a training."""
+    path, previous = tmp_path / "a", tmp_path / "b"
+    rename = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        renamed = rename(self, target)
+        assert path.exists()
+        return renamed
+
+    path.write_bytes(b"0")
+    monkeypatch.setattr(Path, "replace", watched)
+    previous.hardlink_to(path)  # as a crash between the two renames leaves them
+    for number in (1, 2):
+        with replacing(path, keep_as=previous) as file:
+            file.write(b"%d" % number)
+        assert (path.read_bytes(), previous.read_bytes()) == (b"%d" % number, b"%d" % (number - 1))
+        assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_the_old_file_moves_on_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path, previous = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"old")
+    with replacing(path, keep_as=previous) as file:
+        file.write(b"new")
+    assert (path.read_bytes(), previous.read_bytes(), sorted(os.listdir(tmp_path))) == (b"new", b"old", ["a", "b"])
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_what_fails_while_it_is_written_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, error: type[BaseException]
