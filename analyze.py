@@ -23,7 +23,7 @@ ANALYSIS_NAME, PICTURE_NAME = "analysis.json", "coverage.png"
 
 def main(config: AnalyzeConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
-    from engine.exits import guarded
+    from engine.process.exits import guarded
 
     return guarded(
         lambda: analyze(config) if config.runs is None else compare(config.runs, config.against),
@@ -33,9 +33,9 @@ def main(config: AnalyzeConfig) -> int:
 
 def analyze(config: AnalyzeConfig) -> int:
     """Compute, print, write; returns the exit code."""
-    from engine.coverage_figure import coverage_figure
-    from engine.files import write_json
-    from engine.pictures import write_png
+    from engine.reporting.coverage_figure import coverage_figure
+    from engine.reporting.figures import write_png
+    from engine.runs.files import write_json
     from models.coverage import path_counts
 
     output = results(config)
@@ -56,7 +56,7 @@ def analyze(config: AnalyzeConfig) -> int:
 def compare(runs: str, against: list[int]) -> int:
     """The leaderboard of a folder of runs, from what they left on disk."""
 
-    from engine.leaderboard import NAME, write_leaderboard
+    from engine.reporting.leaderboard import NAME, write_leaderboard
 
     rows = write_leaderboard(Path(runs), against)
     if not rows:

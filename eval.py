@@ -17,20 +17,20 @@ from configs.schema import EvalConfig
 
 def main(told: EvalConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
-    from engine.exits import guarded
+    from engine.process.exits import guarded
 
     return guarded(lambda: score(told), "set batch=1, or answer in pieces: protocol=tiles 'tile_px=[256,256]'")
 
 
 def score(told: EvalConfig) -> int:
     """Load, score, report; returns the exit code."""
+    from assembly.trained import check_classes, restore
     from data.build import open_images
     from data.loaders import validation_batches
-    from engine.evaluate import evaluate
+    from engine.evaluation.evaluate import evaluate
+    from engine.reporting.score_files import write_scores
+    from engine.reporting.score_table import score_table
     from engine.runtime import choose_runtime
-    from engine.score_files import write_scores
-    from engine.table import score_table
-    from restore import check_classes, restore
 
     trained = restore(told)
     config, classes = trained.config, trained.classes

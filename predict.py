@@ -17,7 +17,7 @@ from configs.schema import PredictConfig
 
 def main(told: PredictConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
-    from engine.exits import guarded
+    from engine.process.exits import guarded
 
     return guarded(lambda: label(told), "answer in pieces: protocol=tiles 'tile_px=[256,256]'")
 
@@ -27,12 +27,12 @@ def label(told: PredictConfig) -> int:
     import torch
     from tqdm import tqdm
 
+    from assembly.trained import restore
     from configs.errors import OK, UserError
     from data.inputs import read_photograph, requests, write_ids
     from data.names import readable
-    from engine.evaluate import predict
+    from engine.evaluation.evaluate import predict
     from engine.runtime import choose_runtime
-    from restore import restore
 
     asked = requests(Path(told.input), results(told))
     trained = restore(told)

@@ -12,28 +12,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assembly.protocol import deviations
 from configs.compose import entry_point, to_plain
 from configs.jobs import Done
 from configs.notices import notices
-from configs.protocol import deviations
 from configs.schema import Config
 
 # What a job of a sweep imports, once for all of them.
-JOB_MODULES = ("configs.protocol", "feed", "engine.stages", "engine.summary", "models.build", "models.describe")
+JOB_MODULES = (
+    "assembly.protocol",
+    "assembly.feed",
+    "engine.training.stages",
+    "engine.reporting.summary",
+    "models.build",
+    "models.describe",
+)
 
 SHARED = ("cache.frontend=true",)  # jobs differ after the front end; a setting on the command line still wins
 
 if TYPE_CHECKING:
+    from assembly.feed import Feed
     from data.dataset import ImageSet
+    from engine.runs.shared_frontend import SharedFrontend
     from engine.runtime import Runtime
-    from engine.shared import SharedFrontend
-    from engine.stages import Plan
-    from feed import Feed
+    from engine.training.stages import Plan
 
 
 def main(config: Config) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
-    from engine.exits import guarded
+    from engine.process.exits import guarded
 
     return guarded(lambda: train(config), "lower stage.*.crop_px or stage.*.batch, or raise stage.*.accumulation")
 
@@ -41,8 +48,8 @@ def main(config: Config) -> int:
 def job(words: Sequence[str], folder: Path, stops: Callable[[], int]) -> Done:
     """One run of a sweep, in a process of its own; the leaderboard beside its folder is brought up to date."""
     from configs.errors import OK, STOPPED
-    from engine.leaderboard import NAME, best_line, final_score, write_leaderboard
-    from engine.sweep import reason_of, run_job
+    from engine.reporting.leaderboard import NAME, best_line, final_score, write_leaderboard
+    from engine.sweeps.job import reason_of, run_job
 
     code = run_job(Path(__file__), [*SHARED, *words], folder, JOB_MODULES, stops)
     rows = write_leaderboard(folder.parent)
@@ -54,14 +61,15 @@ def job(words: Sequence[str], folder: Path, stops: Callable[[], int]) -> Done:
 
 def train(config: Config) -> int:
     """Build, run, report; returns the exit code."""
+    from assembly.feed import Feed
     from configs.errors import OK, STOPPED, UserError
     from data.build import open_images
-    from engine import resume
-    from engine.report import Reporter, relative
-    from engine.runtime import Stopped, StopRequest, choose_runtime
-    from engine.stages import StageRunner
-    from engine.summary import hparams, last_page, resume_command, write_summary
-    from feed import Feed
+    from engine.process.stop import Stopped, StopRequest
+    from engine.reporting.reporter import Reporter, relative
+    from engine.reporting.summary import hparams, last_page, resume_command, write_summary
+    from engine.runs import resume
+    from engine.runtime import choose_runtime
+    from engine.training.stages import StageRunner
     from models.build import build_initial
 
     with StopRequest() as stop:
@@ -123,7 +131,7 @@ def train(config: Config) -> int:
 def run_header(config: Config, learned: "ImageSet", scored: "ImageSet", runtime: "Runtime") -> dict[str, Any]:
     """What every checkpoint of the run says of itself: plain data."""
     from data.build import content_digest, digest
-    from engine.summary import header
+    from engine.reporting.summary import header
     from models.describe import network_geometry, schedule_figures
 
     head = header(to_plain(config), learned.classes.names, learned.classes.palette, runtime)
@@ -143,7 +151,7 @@ def run_header(config: Config, learned: "ImageSet", scored: "ImageSet", runtime:
 def plan_of(config: Config, head: dict[str, Any], feed: "Feed", resumed: dict[str, Any] | None) -> "Plan":
     """The stages and what each is made from; refuses what cannot come to its end before anything is trained."""
     from data.loaders import validation_batches
-    from engine.stages import Plan
+    from engine.training.stages import Plan
     from models.build import build_context
 
     scored, num_classes = feed.scored, feed.images.classes.num_classes
@@ -199,10 +207,10 @@ def shared_frontend(
     A run that was begun under another key, or none, has trained with other settings than this key says: it leaves
     nothing there, nor does any later sitting of it.
     """
+    from assembly.feed import TRAINING_CODE, made_by
     from data.build import meaning
     from data.features import file_identity, stamp
-    from engine.shared import SharedFrontend
-    from feed import TRAINING_CODE, made_by
+    from engine.runs.shared_frontend import SharedFrontend
 
     files = [file_identity(images, meaning(config.data)) for images in (feed.images, feed.scored)]
     files += [stamp(Path(file)) for file in (config.model.pretrained, config.init.checkpoint) if file]

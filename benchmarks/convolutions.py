@@ -87,8 +87,8 @@ def training_step(case: dict[str, Any], dtype: Any) -> tuple[Any, int]:
 
     from configs.compose import compose
     from configs.schema import LossConfig
-    from engine.losses import CrossEntropy
-    from engine.optim import build_optimizer, set_lr
+    from engine.training.losses import CrossEntropy
+    from engine.training.optimizers import build_optimizer, set_lr
     from models.build import build_context, build_segmenter
 
     config = compose(["frontend=vgg16", "context=dilation8", f"model.padding={case['padding']}"])

@@ -21,20 +21,30 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from assembly.trained import restore
 from configs.schema import EvalConfig
 from data.build import open_images
 from data.loaders import validation_batches
 from data.shapes import BUTTERFLY, DAY_SKY, LANTERN, MOTH, NIGHT_SKY, SCENES, TULIP, draw
 from engine.contracts import Picture
-from engine.coverage_figure import coverage_figure
-from engine.evaluate import Evaluation, evaluate
-from engine.leaderboard import leaderboard
-from engine.leaderboard_figure import leaderboard_figure
-from engine.pictures import RIGHT_GRAY, VOID_WHITE, WRONG_RED, Rgb, colorize, field_figure, rendered, tiles, write_png
-from engine.probe import HEARD, Measured, Probe
+from engine.evaluation.effective_field import HEARD, Measured, Probe
+from engine.evaluation.evaluate import Evaluation, evaluate
+from engine.reporting.coverage_figure import coverage_figure
+from engine.reporting.figures import (
+    RIGHT_GRAY,
+    VOID_WHITE,
+    WRONG_RED,
+    Rgb,
+    colorize,
+    field_figure,
+    rendered,
+    tiles,
+    write_png,
+)
+from engine.reporting.leaderboard import leaderboard
+from engine.reporting.leaderboard_figure import leaderboard_figure
 from engine.runtime import choose_runtime
 from models.coverage import coverage, path_counts
-from restore import restore
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY_TWINS, NIGHT_TWINS = (BUTTERFLY, TULIP), (MOTH, LANTERN)

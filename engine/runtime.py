@@ -1,17 +1,14 @@
-"""Where and how numbers are computed, and how a run is asked to stop."""
+"""Where and how numbers are computed: device, precision, threads."""
 
 import os
 import resource
-import signal
-import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import torch
 
-from configs.errors import AGAIN_S, STOP_SIGNALS, UserError
+from configs.errors import UserError
 from configs.schema import Device, Precision, RuntimeConfig
 
 AUTO_PRECISION = "AUTO_PRECISION"  # environment variable: what precision=auto means, instead of asking the processor
@@ -82,48 +79,3 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 def _is_amd() -> bool:
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.exists() and "AuthenticAMD" in cpuinfo.read_text()
-
-
-class Stopped(Exception):
-    """The run was asked to stop, by the signal of this name; what it had is saved or about to be."""
-
-
-class StopRequest:
-    """Turns the first signal into a wish that `check` grants; a later one ends the process at once.
-
-    What comes within `AGAIN_S` is one wish.
-    SIGUSR1 and SIGUSR2 are what clusters send before they take a machine away, SIGHUP is a terminal that is gone; under
-    `nohup` that one stays ignored. The handler only sets a flag: whatever it interrupts may be half done, a print
-    included.
-    """
-
-    def __init__(self) -> None:
-        self.wanted = False
-        self._signal = "a request"
-        self._asked_s = 0.0
-        self._previous: dict[int, object] = {}
-
-    def __enter__(self) -> "StopRequest":
-        for number in STOP_SIGNALS:
-            if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
-                self._previous[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """A run that was stopped is ending: what still comes must not take its exit code."""
-        for number, handler in self._previous.items():
-            signal.signal(number, signal.SIG_IGN if self.wanted else handler)  # type: ignore[arg-type]
-        self._previous.clear()
-
-    def _receive(self, number: int, _: FrameType | None) -> None:
-        now_s = time.monotonic()
-        if self.wanted and now_s - self._asked_s > AGAIN_S:
-            os._exit(128 + number)
-        if not self.wanted:
-            self._signal = signal.Signals(number).name
-            self.wanted, self._asked_s = True, now_s
-
-    def check(self) -> None:
-        """Raise `Stopped` if a stop was asked for."""
-        if self.wanted:
-            raise Stopped(self._signal)

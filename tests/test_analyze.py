@@ -12,7 +12,7 @@ from PIL import Image
 import analyze
 from configs.compose import entry_point
 from configs.schema import AnalyzeConfig
-from engine.coverage_figure import coverage_figure
+from engine.reporting.coverage_figure import coverage_figure
 from models.coverage import path_counts
 
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-import feed
+from assembly import feed
+from assembly.feed import Feed
 from configs.compose import compose
 from configs.notices import notices
 from data.build import open_images
 from data.loaders import validation_batches
-from engine import checkpoint
-from engine.evaluate import certify_identity, evaluate
+from engine.evaluation.evaluate import certify_identity, evaluate
+from engine.runs import checkpoint
 from engine.runtime import choose_runtime
-from feed import Feed
 from models.build import build_context, build_initial
 from tests.small_runs import small_run
 from train import train
@@ -105,7 +105,7 @@ def test_what_is_kept_is_known_by_code_and_libraries_but_not_by_comments(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "code.py").write_text("def f(x):\n    return x + 1\n")
-    monkeypatch.setattr(feed, "__file__", str(tmp_path / "feed.py"))
+    monkeypatch.setattr(feed, "__file__", str(tmp_path / "assembly" / "feed.py"))
     first = feed.made_by(["code.py"])
     (tmp_path / "code.py").write_text("def f(x):  # one more\n\n    return x + 1\n")
     assert feed.made_by(["code.py"]) == first

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from engine import checkpoint
-from engine.runtime import Stopped, StopRequest
+from engine.process.stop import Stopped, StopRequest
+from engine.runs import checkpoint
 from tests.small_runs import small_run
 
 pytestmark = pytest.mark.precision

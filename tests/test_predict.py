@@ -13,11 +13,11 @@ from PIL.ImageOps import exif_transpose
 
 import eval as eval_command
 import predict
+from assembly.trained import restore
 from configs.compose import composed, entry_point
 from configs.schema import EvalConfig, PredictConfig
 from data.dataset import read_image
-from engine.inference import probabilities
-from restore import restore
+from engine.evaluation.inference import probabilities
 from tests.models.caffe_files import RELEASED, random_blobs, written
 
 pytestmark = pytest.mark.precision

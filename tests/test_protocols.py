@@ -13,7 +13,7 @@ from configs.schema import (
     Protocol,
     ValidationConfig,
 )
-from engine.inference import tiled_logits, whole_logits
+from engine.evaluation.inference import tiled_logits, whole_logits
 from models.build import build_context, build_segmenter
 from models.describe import context_reach_px, tiling_line
 from models.segmenter import Segmenter

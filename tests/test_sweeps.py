@@ -23,8 +23,8 @@ import analyze
 from configs.compose import FOLDER, HYDRA_VERSION, ConfigError, _plan, _read, _sweep_problems, compose, entry_point
 from configs.errors import AGAIN_S
 from configs.schema import AnalyzeConfig, Config
-from engine import checkpoint
-from engine.sweep import run_job
+from engine.runs import checkpoint
+from engine.sweeps.job import run_job
 from tests.small_runs import small_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,7 +82,7 @@ from pathlib import Path
 from configs.compose import entry_point
 from configs.jobs import Done
 from configs.schema import Config
-from engine.sweep import run_job
+from engine.sweeps.job import run_job
 
 def job(words, folder, stops):
     return Done(run_job(Path("job.py"), words, folder, ["preloaded"], stops))

@@ -10,9 +10,9 @@ import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
+from assembly.protocol import PAGE, SOURCES, deviations, margin_px, page, recipe, rows
 from configs.compose import FOLDER, compose
 from configs.keys import known_keys
-from configs.protocol import PAGE, SOURCES, deviations, margin_px, page, recipe, rows
 from configs.schema import AugmentConfig, Config, ModelConfig, Padding, StageConfig
 from models import frontend, geometry
 from models.frontend import FINAL_STD
@@ -69,7 +69,7 @@ def another(value: Any) -> Any:
 
 
 def test_committed_page_is_the_one_that_the_configs_make() -> None:
-    assert PAGE.read_text() == page(), "write it again: python -m configs.protocol"
+    assert PAGE.read_text() == page(), "write it again: python -m assembly.protocol"
 
 
 @pytest.mark.parametrize("name", SOURCES["recipes"])

@@ -17,7 +17,7 @@ from data.features import Computed, MapStore, file_identity, open_store, open_wi
 from data.loaders import shuffled_keys
 from data.shapes import Shapes
 from data.transforms import is_mirrored
-from engine.files import locked
+from engine.runs.files import locked
 
 NUM_IMAGES, SHAPE, TARGET_SHAPE = 5, (3, 2, 4), (16, 32)
 IDENTITY = {"frontend": "abc", "crop_px": [16, 32]}

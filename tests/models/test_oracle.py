@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from configs.compose import composed
 from configs.schema import AnalyzeConfig, Head, ModelConfig, Protocol, ValidationConfig
-from engine.grid import upsample
-from engine.inference import probabilities
+from engine.evaluation.grid import upsample
+from engine.evaluation.inference import probabilities
 from models.build import build_context, read_released
 from models.frontend import Frontend
 from tests.models.caffe_files import MARGIN_PX, RELEASED, Network, prototxt, random_blobs, written

@@ -1,0 +1,1 @@
+"""What needs all islands: what a stage is fed with, a trained network from its file, the protocol."""

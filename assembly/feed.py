@@ -1,0 +1,199 @@
+"""What a stage is trained and scored on: images as they are read, or the frozen front end's maps from disk."""
+
+import ast
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from configs.plain import to_plain
+from configs.schema import Config, LossGrid, MapSource, Mirror, StageConfig
+from data.build import image_sizes, meaning
+from data.dataset import ImageSet
+from data.features import Computed, MapStore, WindowMaps, file_identity, open_store, open_windows
+from data.loaders import train_batches, validation_batches, whole_batches
+from data.store import claim_of
+from data.transforms import TrainTransform, WholeTransform, refuse_cut
+from engine.contracts import TrainBatches
+from engine.evaluation.inference import probabilities
+from engine.runs.files import locked
+from engine.runtime import Runtime
+from engine.training.losses import CrossEntropy
+from models import geometry
+from models.segmenter import Segmenter
+
+# Whose bits decide those of the kept maps, and those of a trained front end.
+MAPS_CODE = ("data", "models", "engine/evaluation", "engine/training/losses.py")
+TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/training")
+LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentations")
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What every stage asks for. `say` is for people, `check` may raise to stop."""
+
+    config: Config
+    images: ImageSet
+    scored: ImageSet
+    model: Segmenter
+    runtime: Runtime
+    say: Callable[[str], None]
+    check: Callable[[], None]
+
+    def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
+        """For a stage that is about to begin: maps are those of the front end as it now is."""
+        augment, micro_batch = self.config.data.augment, stage.batch // stage.accumulation
+        if stage.maps is MapSource.cached:
+            store, names = self._store(stage), [self.images.name(index) for index in range(len(self.images))]
+            return lambda first, last: store.batches(
+                names, mirror=augment.mirror, micro_batch=micro_batch, first=first, last=last, seed=seed
+            )
+        transform = TrainTransform(augment, _pair(stage.crop_px), self.model.margin_px, stage.mirror)
+        workers = self.config.runtime.workers
+        return lambda first, last: train_batches(
+            self.images, transform, micro_batch=micro_batch, first=first, last=last, seed=seed, workers=workers
+        )
+
+    def kept_maps(self, stage: StageConfig) -> WindowMaps | None:
+        """Maps for scoring in a stage that is about to begin; None if its front end is asked every time."""
+        if stage.maps is not MapSource.cached:
+            return None
+        settings = {"validation": to_plain(self.config.validation), "images": self._identity_of(self.scored)}
+        identity = {**self._frontend_identity(), **settings}
+        return open_windows(self.config.cache, identity, self._windows, self.say, self._locked)
+
+    def check_kept_maps(self, stage: StageConfig) -> None:
+        """Refuse now what would be refused once the front end has trained.
+
+        Raises UserError for images that the crop would cut, and for more maps than the cache may take.
+        """
+        if stage.maps is not MapSource.cached:
+            return
+        for size_px in set(image_sizes(self.images)):
+            refuse_cut(size_px, stage.crop_px)
+        versions = 2 if self._mirrors_pixels(stage) else 1
+        cells = math.prod(self._map_size([side + 2 * self.model.margin_px for side in stage.crop_px]))
+        targets = math.prod(stage.crop_px) if stage.loss.grid is LossGrid.pixels else cells
+        of_image = versions * (self.model.num_classes * cells * FLOAT_BYTES + targets)
+        for_scoring = sum(count * self._window_bytes(size_px) for size_px, count in self._scored_sizes().items())
+        claim_of(self.config.cache)(len(self.images) * of_image + for_scoring)
+
+    def _scored_sizes(self) -> Counter[tuple[int, int]]:
+        return Counter(image_sizes(self.scored))
+
+    def _window_bytes(self, size_px: tuple[int, int]) -> int:
+        """Of the maps of all windows that scoring an image of this size asks for; nothing is computed."""
+        total = 0
+
+        def counted(window_B3HW: Tensor) -> Tensor:
+            nonlocal total
+            shape = (1, self.model.num_classes, *self._map_size(window_B3HW.shape[-2:]))
+            total += math.prod(shape) * FLOAT_BYTES
+            return torch.empty(shape)
+
+        with FakeTensorMode():
+            image = torch.empty((1, 3, *size_px), dtype=torch.uint8)
+            probabilities(self.model, self.config.validation, image, counted)
+        return total
+
+    def _map_size(self, window_px: Sequence[int]) -> list[int]:
+        return [geometry.out_size(self.model.frontend.layers, side) for side in window_px]
+
+    def _store(self, stage: StageConfig) -> MapStore:
+        mirrors = self._mirrors_pixels(stage)
+        identity: dict[str, Any] = {
+            **self._frontend_identity(),
+            "images": self._identity_of(self.images),
+            "crop_px": stage.crop_px,
+            "mirrored": mirrors,
+            "targets": [stage.loss.grid.name, self.model.stride, self.model.node_offset_px],
+        }
+        return open_store(
+            self.config.cache,
+            identity,
+            lambda: self._computed(stage, mirrors),
+            len(self.images),
+            self.say,
+            self._locked,
+        )
+
+    def _mirrors_pixels(self, stage: StageConfig) -> bool:
+        return self.config.data.augment.mirror and stage.mirror is Mirror.pixels
+
+    def _locked(self, path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
+        return locked(path, on_wait, self.check)
+
+    def _frontend_identity(self) -> dict[str, Any]:
+        runtime = self.runtime
+        return {
+            "frontend": self.model.frontend_digest(),
+            "runtime": [runtime.device.type, runtime.precision.name, runtime.threads],
+            "made_by": made_by(MAPS_CODE),
+        }
+
+    def _identity_of(self, images: ImageSet) -> str:
+        return file_identity(images, meaning(self.config.data))
+
+    def _windows(self) -> Iterator[NDArray[np.float32]]:
+        """Maps of every window that scoring asks for, in its order."""
+        self.model.eval()
+        seen: list[NDArray[np.float32]] = []
+
+        def remembered(window_B3HW: Tensor) -> Tensor:
+            maps_BKhw = self.model.frontend_maps(window_B3HW)
+            seen.append(maps_BKhw.float().cpu().numpy())
+            return maps_BKhw
+
+        validation, workers = self.config.validation, self.config.runtime.workers
+        with torch.inference_mode(), self.runtime.autocast():
+            for batch in validation_batches(self.scored, batch=validation.batch, workers=workers):
+                self.check()
+                probabilities(self.model, validation, batch.images_B3HW.to(self.runtime.device), remembered)
+                yield from seen
+                seen.clear()
+
+    def _computed(self, stage: StageConfig, mirrors: bool) -> Iterator[Computed]:
+        """Maps and targets of every image in order, with `mirrors` those of the mirrored image beside them."""
+        self.model.eval()
+        loss = CrossEntropy(stage.loss, self.model.stride, self.model.node_offset_px, self.model.head)
+        transform = WholeTransform(_pair(stage.crop_px), self.model.margin_px)
+        batch, workers = self.config.validation.batch, self.config.runtime.workers
+        with torch.inference_mode(), self.runtime.autocast():
+            for whole in whole_batches(self.images, transform, batch=batch, workers=workers):
+                self.check()
+                images = [whole.images_B3HW, *([whole.images_B3HW.flip(-1)] if mirrors else [])]
+                labels = [whole.labels_BHW, *([whole.labels_BHW.flip(-1)] if mirrors else [])]
+                maps = [self.model.frontend_maps(one.to(self.runtime.device)).float().cpu() for one in images]
+                targets = [loss.targets(one).to(torch.uint8) for one in labels]
+                yield from map(Computed, torch.stack(maps, 1).numpy(), torch.stack(targets, 1).numpy())
+
+
+def made_by(code: Sequence[str]) -> dict[str, str]:
+    """The versions of the libraries, and a SHA-256 of our own code, that results on disk depend on.
+
+    `code` names files and folders of the project. What is hashed is their syntax tree, so that a comment or a line
+    break makes nothing stale.
+    """
+    root, digest = Path(__file__).resolve().parents[1], sha256()
+    for place in code:
+        path = root / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(root).as_posix()} {ast.dump(ast.parse(file.read_text()))}\n".encode())
+    return {"code": digest.hexdigest(), **{name: version(name) for name in LIBRARIES}}
+
+
+def _pair(crop_px: list[int]) -> tuple[int, int]:
+    height, width = crop_px
+    return height, width

@@ -1,0 +1,137 @@
+"""Scoring a model on a set, and certifying that a fresh context module changes nothing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from configs.schema import VOID, ValidationConfig
+from engine.contracts import DenseModel, KeptMaps, Picture, ValidationBatches
+from engine.evaluation.inference import Maps, probabilities
+from engine.evaluation.metrics import Confusion, Scores
+from engine.runtime import Runtime
+
+Check = Callable[[], None]  # called between batches; may raise to stop
+Observe = Callable[[Tensor, Tensor], None]  # sees the front end's maps (B, K, h, w) of every window, and its logits
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    scores: Scores
+    confusions_NKK: Tensor  # of every image
+    pictures: list[Picture]
+
+    @property
+    def num_images(self) -> int:
+        return len(self.confusions_NKK)
+
+
+def evaluate(
+    model: DenseModel,
+    batches: ValidationBatches,
+    config: ValidationConfig,
+    runtime: Runtime,
+    *,
+    kept: KeptMaps | None = None,
+    observe: Observe | None = None,
+    num_pictures: int = 0,
+    check: Check = lambda: None,
+) -> Evaluation:
+    """Score every image at its label's own size; the model is left in evaluation mode.
+
+    `kept` are the front end's maps of every window that these settings ask for, in order (default: computed).
+    """
+    model.eval()
+    frontend = _frontend(model, kept, runtime)
+
+    def maps(window_B3HW: Tensor) -> Tensor:
+        maps_BKhw = frontend(window_B3HW)
+        logits_BKhw: Tensor = maps_BKhw if model.context is None else model.context(maps_BKhw)
+        if observe is not None:
+            observe(maps_BKhw, logits_BKhw)
+        return logits_BKhw
+
+    confusion = Confusion(model.num_classes)
+    pictures: list[Picture] = []
+    with torch.inference_mode(), runtime.autocast():
+        for batch in batches():
+            check()
+            predicted_BHW = predict(model, config, runtime, batch.images_B3HW, maps).cpu()
+            confusion.add(predicted_BHW, batch.labels_BHW)
+            for image, truth, predicted, name in zip(
+                batch.images_B3HW, batch.labels_BHW, predicted_BHW, batch.names, strict=True
+            ):
+                if len(pictures) < num_pictures:
+                    pixels = image.permute(1, 2, 0).numpy()
+                    pictures.append(Picture(name, pixels, truth.numpy(), predicted.to(torch.uint8).numpy()))
+    return Evaluation(confusion.scores(), confusion.of_images_NKK, pictures)
+
+
+def predict(
+    model: DenseModel, config: ValidationConfig, runtime: Runtime, images_B3HW: Tensor, maps: Maps | None = None
+) -> Tensor:
+    """Class ids (B, H, W), int64, on the runtime's device."""
+    return probabilities(model, config, images_B3HW.to(runtime.device), maps).argmax(1)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Fractions 0..1: mean IoU without and with the fresh context module; pixels whose answer stayed the same."""
+
+    before: float
+    after: float
+    agreement: float
+    class_iou_before: list[float | None]
+
+
+def certify_identity(
+    model: DenseModel,
+    batches: ValidationBatches,
+    config: ValidationConfig,
+    runtime: Runtime,
+    *,
+    kept: KeptMaps | None = None,
+    check: Check = lambda: None,
+) -> Identity:
+    """Score the set with and without the context module, in one pass of the front end; `kept` as in `evaluate`.
+
+    The fresh module computes relu(x), so an answer changes only where no logit is positive (or noise is large).
+    """
+    assert model.context is not None, "there is no context module to certify"
+    context = model.context
+    model.eval()
+    before, after = Confusion(model.num_classes), Confusion(model.num_classes)
+    same = valid = 0
+    frontend = _frontend(model, kept, runtime)
+    with torch.inference_mode(), runtime.autocast():
+        for batch in batches():
+            check()
+            seen: list[Tensor] = []
+
+            def remembered(window_B3HW: Tensor, seen: list[Tensor] = seen) -> Tensor:
+                seen.append(frontend(window_B3HW))
+                return seen[-1]
+
+            without = predict(model, config, runtime, batch.images_B3HW, remembered).cpu()
+            again = iter(seen)
+
+            def inserted(_: Tensor, again: Iterator[Tensor] = again) -> Tensor:
+                logits_BKhw: Tensor = context(next(again))
+                return logits_BKhw
+
+            fresh = predict(model, config, runtime, batch.images_B3HW, inserted).cpu()
+            before.add(without, batch.labels_BHW)
+            after.add(fresh, batch.labels_BHW)
+            is_valid = batch.labels_BHW != VOID
+            same += int(((without == fresh) & is_valid).sum())
+            valid += int(is_valid.sum())
+    known = before.scores()
+    return Identity(known.mean_iou, after.scores().mean_iou, same / max(1, valid), known.class_iou)
+
+
+def _frontend(model: DenseModel, kept: KeptMaps | None, runtime: Runtime) -> Maps:
+    if kept is None:
+        return model.frontend_maps
+    windows = iter(kept)
+    return lambda _: next(windows).to(runtime.device)

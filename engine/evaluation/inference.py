@@ -1,0 +1,139 @@
+"""From an image of any size to class probabilities at its own pixels.
+
+Order as in the authors' code: softmax at the cells, bilinear interpolation of the probabilities, argmax by the caller;
+with the transposed convolution as head: logits to pixels, softmax, argmax.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from configs.schema import Head, Protocol, ValidationConfig
+from engine.contracts import DenseModel
+from engine.evaluation.grid import upsample
+
+Maps = Callable[[Tensor], Tensor]
+
+
+def reflected_range(first: int, last: int, length: int) -> Tensor:
+    """Indices `first` ... `last - 1` folded into 0 ... length - 1 without repeating the edge ("reflect 101")."""
+    if length == 1:
+        return torch.zeros(last - first, dtype=torch.long)
+    period = 2 * (length - 1)
+    folded = torch.arange(first, last).remainder(period)
+    return torch.minimum(folded, period - folded)
+
+
+def crop_reflected(images_B3HW: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """A window that may reach past the image by any amount; there the image is reflected."""
+    rows = reflected_range(top, top + height, images_B3HW.shape[-2]).to(images_B3HW.device)
+    columns = reflected_range(left, left + width, images_B3HW.shape[-1]).to(images_B3HW.device)
+    return images_B3HW[..., rows, :][..., columns]
+
+
+def round_up(size: int, step: int) -> int:
+    return -(-size // step) * step
+
+
+def whole_logits(model: DenseModel, maps: Maps, images_B3HW: Tensor) -> Tensor:
+    """Logits of every cell of the image, seen in one piece: (B, K, ceil(H / stride), ceil(W / stride))."""
+    height, width = (round_up(size, model.stride) for size in images_B3HW.shape[-2:])
+    margin = model.margin_px
+    return maps(crop_reflected(images_B3HW, -margin, -margin, height + 2 * margin, width + 2 * margin))
+
+
+def tiled_logits(model: DenseModel, maps: Maps, images_B3HW: Tensor, tile_px: list[int]) -> Tensor:
+    """The same from tiles that overlap by the margin only, so that their cells abut; the last end with the image."""
+    height, width = (round_up(size, model.stride) for size in images_B3HW.shape[-2:])
+    step, margin = [round_up(side, model.stride) for side in tile_px], model.margin_px
+    rows = []
+    for top in range(0, height, step[0]):
+        tile_height = min(step[0], height - top) + 2 * margin
+        row = []
+        for left in range(0, width, step[1]):
+            tile_width = min(step[1], width - left) + 2 * margin
+            row.append(maps(crop_reflected(images_B3HW, top - margin, left - margin, tile_height, tile_width)))
+        rows.append(torch.cat(row, dim=-1))
+    return torch.cat(rows, dim=-2)
+
+
+def authors_probabilities(model: DenseModel, maps: Maps, images_B3HW: Tensor, tile_px: list[int]) -> Tensor:
+    """Class probabilities (B, K, H, W) in the order of the authors' predict.py, tiles of the full size always.
+
+    The image is reflected by the margin, and what the last tiles lack is reflected once more, about the padded image's
+    edge; the context module sees it. Code: tiles advance by `tile_px` (for KITTI 158.5 cells, so a second one is 4 px
+    off), and the zoom reads past the last cell. Here: tiles advance by whole cells, and the last cell is repeated.
+    """
+    height, width = images_B3HW.shape[-2:]
+    margin, step = model.margin_px, [round_up(side, model.stride) for side in tile_px]
+    rows = []
+    for top in range(0, height, step[0]):
+        vertical = _tile_range(top, tile_px[0], height, margin).to(images_B3HW.device)
+        row = []
+        for left in range(0, width, step[1]):
+            horizontal = _tile_range(left, tile_px[1], width, margin).to(images_B3HW.device)
+            with torch.autocast(images_B3HW.device.type, enabled=False):
+                logits_BKhw = maps(images_B3HW[..., vertical, :][..., horizontal])
+            if model.head is Head.transposed:
+                logits_BKhw = _to_pixels(model, logits_BKhw, (step[0], step[1]))
+            row.append(logits_BKhw.softmax(1))
+        rows.append(torch.cat(row, dim=-1))
+    answers = torch.cat(rows, dim=-2)
+    if model.head is Head.transposed:
+        return answers[..., :height, :width]
+    return _to_pixels(model, answers, (height, width))
+
+
+def _tile_range(first: int, tile_px: int, length: int, margin: int) -> Tensor:
+    """Where the pixels of the tile that scores `first` ... lie in an image of `length`."""
+    tile = reflected_range(-margin, length + margin, length)[first : first + tile_px + 2 * margin]
+    return tile[reflected_range(0, tile_px + 2 * margin, len(tile))]
+
+
+def _to_pixels(model: DenseModel, maps_BKhw: Tensor, size: tuple[int, int]) -> Tensor:
+    return upsample(maps_BKhw, size, model.stride, model.node_offset_px, model.head)
+
+
+def probabilities(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps | None = None) -> Tensor:
+    """Class probabilities (B, K, H, W), float32, averaged over the scales and the mirrored image if asked for.
+
+    `maps` replaces the network's own forward pass (default: the whole model).
+    """
+    maps = maps or model
+    size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
+    total: Tensor | None = None
+    for scale in config.scales:
+        scaled = _resize(images_B3HW, scale)
+        for mirrored in (False, True) if config.flip else (False,):
+            view = scaled.flip(-1) if mirrored else scaled
+            pixels = _probabilities_of_view(model, config, view, maps)
+            pixels = pixels.flip(-1) if mirrored else pixels
+            if pixels.shape[-2:] != size:
+                pixels = functional.interpolate(pixels, size, mode="bilinear", align_corners=False)
+            total = pixels if total is None else total + pixels
+    assert total is not None, "validation.scales is empty"
+    return total / (len(config.scales) * (2 if config.flip else 1))
+
+
+def _probabilities_of_view(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps) -> Tensor:
+    match config.protocol:
+        case Protocol.authors:
+            return authors_probabilities(model, maps, images_B3HW, config.tile_px)
+        case Protocol.tiles:
+            logits_BKhw = tiled_logits(model, maps, images_B3HW, config.tile_px)
+        case Protocol.whole:
+            logits_BKhw = whole_logits(model, maps, images_B3HW)
+    size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
+    if model.head is Head.transposed:
+        return _to_pixels(model, logits_BKhw, size).softmax(1)
+    return _to_pixels(model, logits_BKhw.float().softmax(1), size)
+
+
+def _resize(images_B3HW: Tensor, scale: float) -> Tensor:
+    if scale == 1.0:
+        return images_B3HW
+    size = [max(1, round(side * scale)) for side in images_B3HW.shape[-2:]]
+    resized = functional.interpolate(images_B3HW.float(), size, mode="bilinear", align_corners=False, antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,47 @@
+"""How a command ends where it does not end well: one clear message for what the user can mend, a traceback else."""
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from configs.errors import FAILED, INTERRUPTED, UserError
+from engine.process.terminal import surviving_terminal
+
+CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: "  # how torch's RuntimeError begins to say so, in brackets of its own
+
+
+def guarded(command: Callable[[], int], memory_advice: str) -> int:
+    """Run a command; what the user can mend becomes a message on stderr and an exit code.
+
+    `memory_advice` says which settings of this command need less memory.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with surviving_terminal():
+        try:
+            return command()
+        except KeyboardInterrupt:
+            return _report("interrupted", INTERRUPTED)
+        except UserError as error:
+            return _report(error, error.exit_code)
+        except Exception as error:
+            if _is_out_of_memory(error):
+                first_line = (str(error).splitlines() or ["no more memory"])[0]
+                return _report(f"out of memory: {memory_advice} ({first_line})", FAILED)
+            traceback.print_exc()
+            return FAILED
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and CPU_OUT_OF_MEMORY in str(error)
+    )
+
+
+def _report(message: object, code: int) -> int:
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,53 @@
+"""How a run is asked to stop: by a signal, which becomes a wish that is granted between two steps."""
+
+import os
+import signal
+import time
+from types import FrameType
+
+from configs.errors import AGAIN_S, STOP_SIGNALS
+
+
+class Stopped(Exception):
+    """The run was asked to stop, by the signal of this name; what it had is saved or about to be."""
+
+
+class StopRequest:
+    """Turns the first signal into a wish that `check` grants; a later one ends the process at once.
+
+    What comes within `AGAIN_S` is one wish.
+    SIGUSR1 and SIGUSR2 are what clusters send before they take a machine away, SIGHUP is a terminal that is gone; under
+    `nohup` that one stays ignored. The handler only sets a flag: whatever it interrupts may be half done, a print
+    included.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._signal = "a request"
+        self._asked_s = 0.0
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for number in STOP_SIGNALS:
+            if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
+                self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A run that was stopped is ending: what still comes must not take its exit code."""
+        for number, handler in self._previous.items():
+            signal.signal(number, signal.SIG_IGN if self.wanted else handler)  # type: ignore[arg-type]
+        self._previous.clear()
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        now_s = time.monotonic()
+        if self.wanted and now_s - self._asked_s > AGAIN_S:
+            os._exit(128 + number)
+        if not self.wanted:
+            self._signal = signal.Signals(number).name
+            self.wanted, self._asked_s = True, now_s
+
+    def check(self) -> None:
+        """Raise `Stopped` if a stop was asked for."""
+        if self.wanted:
+            raise Stopped(self._signal)

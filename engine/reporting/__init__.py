@@ -1,0 +1,1 @@
+"""What people see: console, TensorBoard, tables, figures, leaderboards."""

@@ -1,0 +1,54 @@
+"""What an evaluation leaves on disk: scores.json and the confusion matrix as a picture."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from configs.errors import UserError
+from configs.schema import ValidationConfig
+from engine.evaluation.evaluate import Evaluation
+from engine.reporting.figures import confusion_figure, panel, write_png
+from engine.runs.files import write_json
+
+
+def write_scores(
+    folder: Path,
+    evaluation: Evaluation,
+    names: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    validation: ValidationConfig,
+    *,
+    checkpoint: str,
+    split: str,
+    precision: str,
+) -> Path:
+    """scores.json (fractions 0..1; absent classes null), confusion.png and a picture of each image that was kept."""
+    scores = evaluation.scores
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output={folder} cannot be written ({error.strerror}); set output elsewhere") from error
+    write_json(
+        folder / "scores.json",
+        {
+            "mean_iou": scores.mean_iou,
+            "pixel_accuracy": scores.pixel_accuracy,
+            "frequency_weighted_iou": scores.frequency_weighted_iou,
+            "class_iou": dict(zip(names, scores.class_iou, strict=True)),
+            "confusion": scores.confusion_KK,
+            "num_images": evaluation.num_images,
+            "num_scored_classes": scores.num_scored_classes,
+            "checkpoint": checkpoint,
+            "split": split,
+            "protocol": {**asdict(validation), "protocol": validation.protocol.name, "precision": precision},
+        },
+    )
+    write_png(folder / "confusion.png", confusion_figure(scores.confusion_KK, names))
+    write_pictures(folder, evaluation, palette)
+    return folder / "scores.json"
+
+
+def write_pictures(folder: Path, evaluation: Evaluation, palette: Sequence[Sequence[int]]) -> None:
+    """Input | truth | prediction | errors of each kept image; names with folders in them are flattened."""
+    for picture in evaluation.pictures:
+        write_png(folder / f"{picture.name.replace('/', '_')}.png", panel(picture, palette))

@@ -1,0 +1,154 @@
+"""A run's own folder: made, locked, found again."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from configs.errors import DamagedFileError, UserError
+from engine.runs import checkpoint
+from engine.runs.files import FileLock, link, remove_leftovers, write_json
+
+CONFIG_NAME, SUMMARY_NAME, LOG_NAME = "config.json", "summary.json", "log.txt"
+LAST_NAME, PREVIOUS_NAME = "last.pt", "previous.pt"
+
+
+class RunFolder:
+    """One process at a time owns a folder. `is_new`: made for this run, nothing of another lies in it."""
+
+    def __init__(self, path: Path, is_new: bool = False) -> None:
+        self.path = path
+        self.is_new = is_new
+        self.last, self.previous, self.best = path / LAST_NAME, path / PREVIOUS_NAME, path / "best.pt"
+        self.summary = path / SUMMARY_NAME
+        self._lock = FileLock(path / "lock")
+        self._log_works = True
+
+    def stage_file(self, stage: str) -> Path:
+        return self.path / f"{stage}.pt"
+
+    def confusions_file(self, stage: str) -> Path:
+        return self.path / f"confusions-{stage}.npy"
+
+    def acquire(self) -> None:
+        """Take the folder for this process and clean up after a killed one. Raises UserError if it is in use."""
+        try:
+            self.is_new = self.is_new or not self.path.exists()
+            self.path.mkdir(parents=True, exist_ok=True)
+            is_ours = self._lock.acquire()
+        except OSError as error:
+            raise UserError(
+                f"run.dir={self.path} cannot be written ({error.strerror}); set run.dir or run.root elsewhere"
+            ) from error
+        if not is_ours:
+            raise UserError(
+                f"run.dir={self.path} is in use by another process; wait for its end, or name another folder"
+            )
+        remove_leftovers(self.path)
+
+    def close(self, is_used: bool = True) -> None:
+        """Let go of the folder; one that was made for this run and holds nothing of use is removed."""
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        has_only_notes = all(
+            name in (CONFIG_NAME, LOG_NAME, "lock") or name.startswith("events.out.") for name in names
+        )
+        if self.is_new and not is_used and names and has_only_notes:
+            for name in names:
+                (self.path / name).unlink()
+            self.path.rmdir()
+        self._lock.release()
+
+    @property
+    def holds_a_run(self) -> bool:
+        return any(file.exists() for file in (self.last, self.previous, self.best, self.summary))
+
+    def save_last(self, content: dict[str, Any]) -> None:
+        """Keep the newest checkpoint and the one before it."""
+        checkpoint.save(self.last, content, keep_as=self.previous)
+
+    def save_stage(self, stage: str, content: dict[str, Any], is_best_of_run: bool) -> None:
+        """The best weights of a stage; those of the run are the same file under another name where there are links."""
+        checkpoint.save(self.stage_file(stage), content)
+        if is_best_of_run and not link(self.best, self.stage_file(stage)):
+            checkpoint.save(self.best, content)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the summary, which says that the run is finished; the checkpoint before the last has served."""
+        write_json(self.summary, summary)
+        self.previous.unlink(missing_ok=True)
+
+    def reopen(self) -> None:
+        """A finished run goes on: it counts as unfinished again."""
+        self.summary.unlink(missing_ok=True)
+
+    def load_newest(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
+        """The newest valid checkpoint of this run, or None if there never was one."""
+        damaged: DamagedFileError | None = None
+        for path in (self.last, self.previous):
+            if not path.exists():
+                continue
+            try:
+                content = checkpoint.load(path)
+            except DamagedFileError as error:
+                damaged = error
+                continue
+            if damaged is not None:
+                warn(f"{damaged}; going on from {path}, the one before it")
+            return content
+        if damaged is not None:
+            raise damaged
+        return None
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_json(self.path / CONFIG_NAME, config)
+
+    def log(self, text: str) -> None:
+        """Add to the run's own log. A log that cannot be written, on a full disk, ends no training."""
+        if not self._log_works:
+            return
+        try:
+            with (self.path / LOG_NAME).open("a", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(text + "\n")
+        except OSError as error:
+            self._log_works = False
+            print(f"warning: {self.path / LOG_NAME} cannot be written ({error.strerror}); training goes on without it")
+
+
+def fresh_path(root: Path, experiment: str) -> Path:
+    """A new folder below `root`; runs that start in one second get folders of their own."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for number in range(1, 1000):
+        path = root / (f"{experiment}_{stamp}" if number == 1 else f"{experiment}_{stamp}_{number}")
+        try:
+            path.mkdir(parents=True, exist_ok=False)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"run.root={root} cannot be written ({error.strerror}); set run.root elsewhere") from error
+        return path
+    raise UserError(f"run.root={root}: no free folder name for {experiment}_{stamp}; set run.dir")
+
+
+def newest_unfinished(
+    root: Path, same_run: Callable[[Mapping[str, Any]], bool], warn: Callable[[str], None]
+) -> Path | None:
+    """The newest folder below `root` that has a checkpoint, no summary, and a config for which `same_run` is true."""
+    newest: dict[Path, float] = {}
+    for name in (LAST_NAME, PREVIOUS_NAME):
+        for file in root.glob(f"*/{name}"):
+            newest[file.parent] = max(file.stat().st_mtime, newest.get(file.parent, 0.0))
+    for folder in sorted(newest, key=newest.__getitem__, reverse=True):
+        config_file = folder / CONFIG_NAME
+        if (folder / SUMMARY_NAME).exists() or not config_file.exists():
+            continue
+        try:
+            config = json.loads(config_file.read_text())
+            if not isinstance(config, dict):
+                raise ValueError("no settings in it")
+        except (OSError, ValueError) as error:
+            warn(f"warning: resume=auto passes over {folder}: config.json cannot be read ({error}); run.dir names it")
+            continue
+        if same_run(config):
+            return folder
+    return None

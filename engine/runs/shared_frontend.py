@@ -1,0 +1,91 @@
+"""A trained front end that other runs may take instead of training the same once more."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from configs.errors import DamagedFileError, UserError
+from engine.runs import checkpoint
+from engine.runs.files import CannotWriteError, locked
+from engine.runs.resume import flatten
+
+KEY_LENGTH = 20  # hexadecimal digits of a file's name
+# What the front end's training does not depend on; of the machine, `header["runtime"]` says what matters.
+UNRELATED = (
+    *("experiment", "stages", "resume", "run.", "cache.", "runtime.", "data.download"),
+    *("model.context.", "stage.context.", "stage.joint."),
+)
+
+
+@dataclass(frozen=True)
+class SharedFrontend:
+    """The place of a front end below `root`, named after the hash of all that its training depends on.
+
+    `say` is for people, `check` may raise to stop. With `may_publish` false this run takes a front end but leaves none:
+    a part of its training had other settings than the name says.
+    """
+
+    path: Path
+    say: Callable[[str], None]
+    check: Callable[[], None]
+    may_publish: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        root: Path,
+        header: Mapping[str, Any],
+        files: list[str],
+        made_by: Mapping[str, str],
+        say: Callable[[str], None],
+        check: Callable[[], None],
+    ) -> "SharedFrontend":
+        """`header` is what the run's checkpoints say of themselves, `files` identify images and labels, `made_by` code
+        and libraries."""
+        config = flatten(header["config"])
+        related = {key: value for key, value in config.items() if not key.startswith(UNRELATED)}
+        content = {"config": related, "files": files, "runtime": header["runtime"], "made_by": made_by}
+        key = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+        return cls(root / f"frontend-{key}.pt", say, check)
+
+    @property
+    def key(self) -> str:
+        return self.path.stem
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Of the runs that want this front end, one at a time trains it; the others wait, then take it."""
+        lock = self.path.with_suffix(".lock")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock.touch()
+        except OSError as error:
+            raise UserError(
+                f"cache.root={self.path.parent} cannot be written ({error.strerror}); set cache.root elsewhere, or "
+                "cache.frontend=false"
+            ) from error
+        return locked(lock, lambda: self.say("front end: another run is training it; waiting"), self.check)
+
+    def take(self) -> dict[str, Any] | None:
+        """The checkpoint of the trained front end, if there is one."""
+        if not self.path.exists():
+            return None
+        try:
+            return checkpoint.load(self.path)
+        except DamagedFileError as error:
+            self.say(f"warning: {error}; training the front end again")
+            return None
+
+    def publish(self, content: dict[str, Any]) -> None:
+        """Leave a front end for others, if it is what its name says. One that cannot be left ends no run."""
+        if not self.may_publish:
+            self.say("the front end is not shared: this run was begun with other settings, versions or files")
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.save(self.path, content)
+        except (OSError, CannotWriteError) as error:
+            self.say(f"warning: the front end is not shared: {error}")

@@ -1,0 +1,1 @@
+"""Many runs from one command: combinations, their jobs and processes."""

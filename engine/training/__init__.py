@@ -1,0 +1,1 @@
+"""From batches to trained weights: stages, loop, losses, optimizers, learning rate."""

@@ -1,0 +1,140 @@
+"""One stage: the loop over steps, in causal order on one screen."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from configs.errors import FAILED, UserError
+from configs.schema import StageConfig
+from engine.contracts import DenseModel, TrainBatch, TrainBatches
+from engine.process.stop import StopRequest
+from engine.reporting.reporter import Reporter
+from engine.runs.progress import Progress
+from engine.runtime import Runtime
+from engine.training.learning_rate import lr_factor
+from engine.training.losses import CrossEntropy
+from engine.training.optimizers import set_lr
+
+DIVERGED_FACTOR = 4.0  # of ln(C): a running loss above this never comes back
+RUNNING_STEPS = 20.0  # over about how many steps that loss is averaged
+
+Action = Callable[[], None]
+
+
+class DivergedError(UserError):
+    """The loss or its gradient left the numbers, or the loss stays far above guessing."""
+
+    exit_code = FAILED
+
+
+@dataclass
+class LossWatch:
+    """Compares the loss with ln(C), what guessing costs."""
+
+    num_classes: int
+    running: float | None = None
+
+    def check(self, loss: float, norm: float, progress: Progress, lr: float) -> None:
+        where = f"{progress.stage} step {progress.step + 1}, learning rate {lr:.2e}"
+        key = f"stage.{progress.stage}"
+        advice = (
+            f"lower {key}.lr, add {key}.schedule.warmup_steps, or set {key}.clip_norm. The last checkpoint is "
+            f"untouched; to go on from it with such a change, name it: resume=auto 'resume_changes=[{key}.lr]'"
+        )
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergedError(f"training diverged at {where}: loss {loss}, gradient norm {norm}: {advice}")
+        self.running = loss if self.running is None else self.running + (loss - self.running) / RUNNING_STEPS
+        limit = DIVERGED_FACTOR * math.log(self.num_classes)
+        if self.running > limit:
+            raise DivergedError(f"training diverged at {where}: the loss stays near {self.running:.1f}, guessing costs "
+                                f"{math.log(self.num_classes):.2f}: {advice}")  # fmt: skip
+
+
+@dataclass
+class StageLoop:
+    """Trains one stage from `progress.step` to its end. `validate` and `save` are what happens between steps."""
+
+    config: StageConfig
+    model: DenseModel
+    optimizer: Optimizer
+    loss: CrossEntropy
+    runtime: Runtime
+    report: Reporter
+    stop: StopRequest
+    log_steps: int
+    save_steps: int
+
+    def run(self, progress: Progress, batches: TrainBatches, validate: Action, save: Action) -> None:
+        """Raises Stopped between steps, DivergedError within one."""
+        passes = self.config.accumulation
+        watch = LossWatch(self.model.num_classes)
+        self.model.train()
+        with closing(batches(progress.step * passes, self.config.steps * passes)) as stream:
+            while True:
+                if self._due(progress.step, self.config.validate_steps) and progress.validated_step < progress.step:
+                    save()  # first: whatever a validation ends in, the steps before it are safe
+                    validate()
+                    save()
+                    self.model.train()
+                elif self._due(progress.step, self.save_steps):
+                    save()
+                if progress.step >= self.config.steps:
+                    return
+                self.stop.check()
+                began_s = time.perf_counter()
+                self._step(progress, [next(stream) for _ in range(passes)], watch, began_s)
+
+    def _step(self, progress: Progress, micro_batches: list[TrainBatch], watch: LossWatch, began_s: float) -> None:
+        """Learning rate, forward, loss, backward, step. The clock runs since the batches were asked for."""
+        config = self.config
+        lr = config.lr * lr_factor(config.schedule, progress.step, config.steps)
+        set_lr(self.optimizer, lr)
+        loss, norm = self._gradient(micro_batches)
+        watch.check(loss, norm, progress, lr)
+        self.optimizer.step()
+        progress.step += 1
+        if progress.first_loss is None:
+            progress.first_loss = loss
+            self.report.first_loss(loss, self.model.num_classes)
+        log = self._due(progress.step, self.log_steps)
+        images_per_s = config.batch / (time.perf_counter() - began_s)
+        self.report.stepped(progress, loss=loss, lr=lr, norm=norm, images_per_s=images_per_s, log=log)
+
+    def _due(self, step: int, every: int) -> bool:
+        return step > 0 and (step % every == 0 or step == self.config.steps)
+
+    def _gradient(self, micro_batches: list[TrainBatch]) -> tuple[float, float]:
+        """Loss and gradient norm over the valid pixels of all passes together: sum, count, divide once."""
+        device = self.runtime.device
+        targets = [_mirrored(batch.targets(self.loss.targets, device), batch) for batch in micro_batches]
+        weight = sum(self.loss.weight(target) for target in targets) or 1.0  # all void: the loss is 0
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = 0.0
+        for batch, target in zip(micro_batches, targets, strict=True):
+            with self.runtime.autocast():
+                maps_BKhw = _mirrored(batch.frontend_maps(self.model.frontend_maps, device), batch)
+                logits_BKhw = maps_BKhw if self.model.context is None else self.model.context(maps_BKhw)
+            part: Tensor = self.loss.total(logits_BKhw, target) / weight
+            part.backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
+            loss += float(part.detach())
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        largest = self.config.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
+        return loss, float(norm)
+
+
+def _mirrored(cells: Tensor, batch: TrainBatch) -> Tensor:
+    """Maps (B, K, h, w) or labels (B, h, w), the samples that the batch says so turned around from left to right.
+
+    Cell for cell: label and map stay together. The labels sampled in a mirrored image lie 7 px further.
+    """
+    if batch.mirrored_B is None:
+        return cells
+    choice = batch.mirrored_B.to(cells.device).view(-1, *[1] * (cells.dim() - 1))
+    return torch.where(choice, cells.flip(-1), cells)

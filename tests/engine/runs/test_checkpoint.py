@@ -1,0 +1,209 @@
+"""A checkpoint is whole or refused."""
+
+import copy
+import os
+import pickle
+import random
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from configs.errors import DamagedFileError
+from engine.runs import checkpoint
+from engine.runs.folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[3]
+CONTENT: dict[str, Any] = {"model": {"weight": torch.arange(300.0)}, "progress": {"step": 3, "best": None}}
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "a.pt", CONTENT)
+    content = checkpoint.load(tmp_path / "a.pt")
+    assert torch.equal(content["model"]["weight"], CONTENT["model"]["weight"])
+    assert content["progress"] == CONTENT["progress"]
+
+
+def test_the_seal_does_not_hide_the_file_from_plain_torch(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "a.pt", CONTENT)
+    assert torch.load(tmp_path / "a.pt", weights_only=True)["progress"]["step"] == 3
+
+
+def test_one_flipped_bit_anywhere_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, CONTENT)
+    whole = path.read_bytes()
+    generator = random.Random(0)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[generator.randrange(len(whole))] ^= 1 << generator.randrange(8)
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedFileError, match=r"a\.pt"):
+            checkpoint.load(path)
+
+
+@pytest.mark.parametrize("kept", [0, 0.1, 0.5, 0.9999])
+def test_a_truncated_file_is_found(tmp_path: Path, kept: float) -> None:
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, CONTENT)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(DamagedFileError, match=r"a\.pt"):
+        checkpoint.load(path)
+
+
+def test_a_pickle_is_refused_and_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Payload()))
+    checkpoint.save(tmp_path / "sealed.pt", {"payload": Payload()})
+    for name in ("plain.pt", "sealed.pt"):
+        with pytest.raises(DamagedFileError):
+            checkpoint.load(tmp_path / name)
+    assert not (tmp_path / "executed").exists()
+
+
+def sealed_zip(
+    path: Path, pickled: bytes, payload: bytes, compression: int = zipfile.ZIP_STORED, names: int = 1
+) -> None:
+    """An archive with the right checksum, as one who knows the format would write it; the payload under many names."""
+    with path.open("w+b") as file:
+        with zipfile.ZipFile(file, "w", compression) as archive:
+            archive.writestr("archive/data.pkl", pickled)
+            archive.writestr("archive/0", payload)
+            for number in range(1, names):
+                record = copy.copy(archive.filelist[-1])
+                record.filename = f"archive/{number}"
+                archive.filelist.append(record)
+        checkpoint._seal(file)
+
+
+class Bytes:
+    """What unpickles to a gigabyte of zeros, by a callable that torch's weights_only allows."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (bytearray, (2**30,))
+
+
+@pytest.mark.parametrize("kind", ["compressed", "called", "overlapping"])
+def test_a_small_file_that_asks_for_much_memory_is_refused_before_it_gets_any(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.pt"
+    good = tmp_path / "good.pt"
+    checkpoint.save(good, {"weight": torch.zeros(4)})
+    with zipfile.ZipFile(good) as archive:
+        pickled = archive.read("archive/data.pkl")
+    if kind == "compressed":
+        sealed_zip(path, pickled, bytes(2**29), zipfile.ZIP_DEFLATED)
+    elif kind == "called":
+        sealed_zip(path, pickle.dumps({"format": 1, "payload": Bytes()}, protocol=2), b"")
+    else:
+        sealed_zip(path, pickled, bytes(2**20), names=500)
+    assert path.stat().st_size < 2**21
+    load = """
+import resource, sys
+from pathlib import Path
+from configs.errors import DamagedFileError
+from engine.runs import checkpoint
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    checkpoint.load(Path(sys.argv[1]))
+except DamagedFileError as error:
+    print(error)
+else:
+    sys.exit("loaded")
+grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+sys.exit(f"{grown_kib} KiB more" if grown_kib > 32 * 1024 else 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", load, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a.pt: not written by this project" in done.stdout
+
+
+def test_content_is_saved_as_a_cpu_s_whatever_device_holds_it(tmp_path: Path) -> None:
+    with FakeTensorMode():
+        on_gpu = torch.empty(3, device="cuda")
+        nested = checkpoint.on_cpu({"state": {0: {"velocity": on_gpu, "step": 5}}, "groups": [on_gpu, None]})
+        assert nested["state"][0]["velocity"].device.type == nested["groups"][0].device.type == "cpu"
+    assert nested["state"][0]["step"] == 5 and nested["groups"][1] is None
+    weight = torch.zeros(3)
+    assert checkpoint.on_cpu([weight])[0].data_ptr() == weight.data_ptr(), "what is there is not copied"
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "a.pt", {"format": checkpoint.FORMAT + 1})
+    with pytest.raises(ValueError, match=f"format {checkpoint.FORMAT + 1}"):
+        checkpoint.load(tmp_path / "a.pt")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"nowhere\.pt: no such file"):
+        checkpoint.load(tmp_path / "nowhere.pt")
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_leftover(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, CONTENT)
+    before = path.read_bytes()
+    fill = """
+import resource, signal, sys, torch
+from pathlib import Path
+from engine.runs import checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+checkpoint.save(Path(sys.argv[1]), {"weight": torch.zeros(100_000)})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", fill, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert "CannotWriteError" in done.stderr and "a.pt cannot be written (File too large)" in done.stderr
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.pt"]
+
+
+def test_the_checkpoint_before_serves_when_the_newest_is_damaged(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.acquire()
+    folder.save_last({"step": 1})
+    folder.save_last({"step": 2})
+    folder.last.write_bytes(folder.last.read_bytes()[:-9])
+    warnings: list[str] = []
+    content = folder.load_newest(warnings.append)
+    assert content is not None and content["step"] == 1
+    assert "last.pt" in warnings[0] and "previous.pt" in warnings[0]
+    folder.previous.unlink()
+    with pytest.raises(DamagedFileError):
+        folder.load_newest(warnings.append)
+    folder.close()
+
+
+def test_one_folder_one_process(tmp_path: Path) -> None:
+    hold = "from pathlib import Path; from engine.runs.folder import RunFolder; import sys; " \
+        "f = RunFolder(Path(sys.argv[1])); f.acquire(); print('held', flush=True); input()"  # fmt: skip
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match="in use"):
+        RunFolder(tmp_path).acquire()
+    holder.kill()
+    holder.wait()
+    RunFolder(tmp_path).acquire()
+
+
+def test_leftovers_of_a_killed_save_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".last.pt.123.tmp").write_bytes(b"half")
+    folder = RunFolder(tmp_path)
+    folder.acquire()
+    assert not list(tmp_path.glob(".*.tmp"))
+    folder.close()

@@ -1,0 +1,277 @@
+"""Which folder a run works in, and what may change between two sittings."""
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.plain import to_plain
+from configs.schema import Config, Resume, RunConfig
+from engine.runs.folder import RunFolder, fresh_path
+from engine.runs.progress import Progress
+from engine.runs.resume import begin, changes, check_same_run, initial_weights, open_run
+
+STEPS = 1000  # of every stage, the schema's default
+
+
+def settings(**changed: Any) -> dict[str, Any]:
+    """The default config with some keys changed; `__` stands for the dot."""
+    plain = to_plain(Config())
+    for key, value in changed.items():
+        *path, last = key.split("__")
+        section = plain
+        for name in path:
+            section = section[name]
+        section[last] = value
+    return plain
+
+
+def header(**changed: Any) -> dict[str, Any]:
+    return {
+        "config": settings(**changed),
+        "data": {"samples": ["a", "b"], "sizes": [2, 1], "files": ["c", "d"]},
+        "runtime": {"threads": 2, "precision": "float32", "device": "cpu"},
+        "versions": {"torch": "2"},
+    }
+
+
+def content(stage: str = "context", step: int = 300, **changed: Any) -> dict[str, Any]:
+    """A checkpoint of a run that has come so far."""
+    progress = Progress(stage, step).to_plain()
+    return {**header(**changed), "model": {}, "optimizer": {}, "rng": {}, "progress": progress}
+
+
+def open_and_close(root: Path, saved: dict[str, Any] | None = None, **changes: Any) -> Path:
+    config = Config(experiment="trial", run=RunConfig(root=str(root)), **changes)
+    folder, resumed = open_run(config, header(), print)
+    begin(folder, resumed, header())
+    if saved is not None:
+        folder.save_last(saved)
+    folder.close()
+    return folder.path if resumed is None else Path(f"resumed {folder.path}")
+
+
+def test_runs_that_start_in_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    assert len({fresh_path(tmp_path, "trial") for _ in range(3)}) == 3
+
+
+def test_resume_without_a_folder_takes_the_newest_unfinished_run_of_this_config(tmp_path: Path) -> None:
+    first, second, finished = (open_and_close(tmp_path, content()) for _ in range(3))
+    other = open_and_close(tmp_path, content())
+    (other / "config.json").write_text(json.dumps(settings(seed=5)))
+    (finished / "summary.json").write_text("{}")
+    for age, path in enumerate((other, finished, second, first)):
+        os.utime(path / "last.pt", (10**9 - age, 10**9 - age))
+    assert open_and_close(tmp_path, resume=Resume.auto) == Path(f"resumed {second}")
+
+
+@pytest.mark.parametrize("broken", ["", "[]", '{"seed"', "\0\0\0"])
+def test_a_broken_config_file_of_one_run_hides_no_other(
+    tmp_path: Path, broken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = (open_and_close(tmp_path, content()) for _ in range(2))
+    (bad / "config.json").write_text(broken)
+    os.utime(good / "last.pt", (10**9, 10**9))
+    assert open_and_close(tmp_path, resume=Resume.auto) == Path(f"resumed {good}")
+    assert f"passes over {bad}" in capsys.readouterr().out
+
+
+def test_resume_with_nothing_to_resume_starts_afresh(tmp_path: Path) -> None:
+    assert open_and_close(tmp_path, resume=Resume.auto).is_dir()
+
+
+def test_a_finished_run_without_a_last_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
+    path = open_and_close(tmp_path)
+    for name in ("best.pt", "summary.json"):
+        (path / name).touch()
+        with pytest.raises(ValueError, match="already holds a run"):
+            open_run(Config(run=RunConfig(dir=str(path))), header(), print)
+        (path / name).unlink()
+
+
+@pytest.mark.parametrize("name", ["last.pt", "previous.pt"])
+def test_whatever_checkpoint_is_left_belongs_to_a_run_that_only_resume_auto_continues(
+    tmp_path: Path, name: str
+) -> None:
+    path = open_and_close(tmp_path, content())
+    (path / "last.pt").rename(path / name)
+    here = RunConfig(root=str(tmp_path), dir=str(path))
+    with pytest.raises(ValueError, match=r"already holds a run; resume=auto continues it"):
+        open_run(Config(run=here), header(), print)
+    for run in (here, RunConfig(root=str(tmp_path))):
+        folder, resumed = open_run(Config(run=run, resume=Resume.auto), header(), print)
+        folder.close()
+        assert folder.path == path and resumed is not None
+
+
+def test_a_run_dir_that_is_not_there_is_told_before_a_run_begins_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(run=RunConfig(dir=str(tmp_path / "typo")), resume=Resume.auto)
+    folder, resumed = open_run(config, header(), print)
+    folder.close()
+    assert resumed is None and f"there is no {tmp_path / 'typo'} to go on with" in capsys.readouterr().out
+
+
+def test_a_failed_start_leaves_no_folder_and_never_touches_one_that_was_there(tmp_path: Path) -> None:
+    fresh, _ = open_run(Config(run=RunConfig(root=str(tmp_path))), header(), print)
+    fresh.log("a line")
+    fresh.close(is_used=False)
+    assert not fresh.path.exists()
+    (tmp_path / "mine").mkdir()
+    own, _ = open_run(Config(run=RunConfig(dir=str(tmp_path / "mine"))), header(), print)
+    own.close(is_used=False)
+    assert own.path.is_dir()
+    learned, _ = open_run(Config(run=RunConfig(root=str(tmp_path))), header(), print)
+    learned.close(is_used=True)
+    assert learned.path.is_dir()
+
+
+ACCEPTED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "where files lie, the machine, what is kept": (
+        {"run__dir": "x", "runtime__threads": 4, "data__root": "/moved", "cache__root": "/c", "cache__max_gb": 99.0,
+         "cache__frontend": True, "model__pretrained": "/moved/vgg.pth", "init__checkpoint": "/moved/a.pt"}, []),
+    "how often to validate": ({"stage__context__validate_steps": 7}, ["stage.context.validate_steps"]),
+    "steps of a stage to come, and of the one at work": (
+        {"stage__context__steps": 400, "stage__joint__steps": 9}, ["stage.context.steps", "stage.joint.steps"]),
+    "the rate, by name": (
+        {"stage__context__lr": 0.5, "resume_changes": ["stage.context.lr"]}, ["stage.context.lr"]),
+    "colours, by name": (
+        {"data__augment__color": 0.5, "resume_changes": ["data.augment.color"]}, ["data.augment.color"]),
+}  # fmt: skip
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "another seed": ({"seed": 1}, r"seed: 0 then, 1 now\n"),
+    "another seed by name": ({"seed": 1, "resume_changes": ["seed"]}, "another run's setting"),
+    "another optimizer in mid-stage": (
+        {"stage__context__optimizer__name": "adamw", "resume_changes": ["stage.context.optimizer.name"]},
+        "context has begun with it"),
+    "another network": ({"model__context__dilations": [1]}, r"model\.context\.dilations"),
+    "the rate, not by name": ({"stage__context__lr": 0.5}, r"say so by name: 'resume_changes=\[stage\.context\.lr\]'"),
+    "fewer steps than are done": ({"stage__context__steps": 299}, "300 steps are done already"),
+    "a finished stage": (
+        {"stage__frontend__lr": 0.5, "resume_changes": ["stage.frontend.lr"]}, "frontend is finished, its settings"),
+    "steps of a finished stage": ({"stage__frontend__steps": 2000}, "frontend is finished"),
+    "fewer stages": ({"stages": ["frontend", "context"]}, "stages can only be added"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", list(ACCEPTED))
+def test_what_may_change_while_a_run_goes_on_is_taken_and_said(case: str) -> None:
+    changed, keys = ACCEPTED[case]
+    said: list[str] = []
+    found = check_same_run(content(), header(**changed), said.append)
+    assert [change.key for change in found] == keys
+    assert [line.split(":")[0] for line in said] == [f"from here on {key}" for key in keys]
+
+
+@pytest.mark.parametrize("case", list(REFUSED))
+def test_what_would_make_another_run_of_it_is_refused(case: str) -> None:
+    changed, reason = REFUSED[case]
+    with pytest.raises(ValueError, match=reason):
+        check_same_run(content(), header(**changed), print)
+
+
+def test_steps_that_the_learning_rate_depends_on_change_by_name_only() -> None:
+    """With poly the rate of every step depends on the number of them all."""
+    key, poly = "stage.context.steps", {"stage__context__schedule__name": "poly"}
+    longer = {**poly, "stage__context__steps": 2000}
+    with pytest.raises(ValueError, match=r"rate of this stage \(schedule poly\) .*by name: 'resume_changes=\[stage"):
+        check_same_run(content(**poly), header(**longer), print)
+    named = check_same_run(content(**poly), header(**longer, resume_changes=[key]), print)
+    not_begun = check_same_run(content(stage="frontend", **poly), header(**longer), print)
+    assert [change.key for change in named] == [change.key for change in not_begun] == [key]
+
+
+def test_a_key_that_another_version_does_not_have_changed_nothing() -> None:
+    old = copy.deepcopy(settings())
+    del old["resume_changes"], old["stage"]["joint"]["loss"]["class_weights"]
+    assert changes(old, settings()) == [] == changes(settings(), old)
+
+
+def test_a_finished_run_goes_on_with_more_steps_or_with_another_stage(tmp_path: Path) -> None:
+    two = ["frontend", "context"]
+    for more in ({"stages": two, "stage__context__steps": 2 * STEPS}, {"stages": [*two, "joint"]}):
+        path = open_and_close(tmp_path, content("context", STEPS, stages=two))
+        (path / "summary.json").write_text("{}")
+        config = Config(run=RunConfig(dir=str(path)), resume=Resume.auto)
+        same, resumed = open_run(config, header(stages=two), print)
+        begin(same, resumed, header(stages=two))
+        same.close()
+        assert (path / "summary.json").exists(), "nothing is left to do: it stays finished"
+        folder, resumed = open_run(config, header(**more), print)
+        assert (path / "summary.json").exists(), "something may still stand in the way"
+        begin(folder, resumed, header(**more))
+        folder.close()
+        assert resumed is not None and not (path / "summary.json").exists()
+
+
+def test_config_json_keeps_what_finished_stages_had_and_the_history_tells_the_rest(tmp_path: Path) -> None:
+    path = open_and_close(tmp_path, content("context", 300))
+    named = ["stage.context.lr"]
+    head = header(stage__frontend__validate_steps=7, stage__context__lr=0.5, resume_changes=named, run__dir="x")
+    head["versions"] = {"torch": "3"}
+    folder, resumed = open_run(Config(run=RunConfig(dir=str(path)), resume=Resume.auto), head, print)
+    begin(folder, resumed, head)
+    folder.close()
+    written = json.loads((path / "config.json").read_text())
+    assert written == head["config"]
+    assert written["stage"]["frontend"] == settings()["stage"]["frontend"]
+    assert written["stage"]["context"]["lr"] == 0.5
+    (sitting,) = head["history"]
+    assert (sitting["stage"], sitting["step"]) == ("context", 300)
+    assert sitting["changes"]["stage.context.lr"] == [0.001, 0.5]
+    assert sitting["changes"]["versions.torch"] == ["2", "3"]
+
+
+@pytest.mark.parametrize(("part", "reason"), [("samples", "lists of samples have changed"), ("files", "other files")])
+def test_changed_samples_are_refused(part: str, reason: str) -> None:
+    now = header()
+    now["data"][part] = ["a", "c"]
+    with pytest.raises(ValueError, match=reason):
+        check_same_run(content(), now, print)
+
+
+def test_a_checkpoint_that_knows_no_more_of_its_data_than_names_goes_on() -> None:
+    old = content()
+    del old["data"]["files"]
+    assert check_same_run(old, header(), print) == []
+
+
+def test_another_machine_is_warned_of() -> None:
+    warnings: list[str] = []
+    check_same_run(content(), {**header(), "runtime": {**header()["runtime"], "threads": 4}}, warnings.append)
+    assert warnings == ["warning: threads was 2 and is 4: bits may differ"]
+
+
+def test_a_checkpoint_without_random_state_is_refused() -> None:
+    without = {name: part for name, part in content().items() if name != "rng"}
+    with pytest.raises(ValueError, match="has no rng"):
+        check_same_run(without, header(), print)
+
+
+def test_fresh_weights_need_no_checkpoint() -> None:
+    assert initial_weights(None, Config(), header()) is None
+
+
+def test_an_unwritable_root_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"run\.root=.*file cannot be written"):
+        fresh_path(tmp_path / "file", "trial")
+
+
+def test_a_second_save_needs_no_links_between_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError("Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)  # as on FAT and some network file systems
+    folder = RunFolder(tmp_path / "run")
+    folder.acquire()
+    for step in range(3):
+        folder.save_last({"step": step})
+        folder.save_stage("joint", {"step": step}, is_best_of_run=True)
+    folder.close()
+    assert folder.best.read_bytes() == folder.stage_file("joint").read_bytes()
+    assert folder.last.is_file() and folder.previous.is_file()
