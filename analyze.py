@@ -14,14 +14,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from configs.compose import entry_point
+import hydra
+from omegaconf import DictConfig
+
+from assembly.command import Command
+from configs.compose import HYDRA_VERSION
 from configs.errors import OK, UserError
 from configs.schema import AnalyzeConfig, ModelConfig
 
 ANALYSIS_NAME, PICTURE_NAME = "analysis.json", "coverage.png"
 
 
-def main(config: AnalyzeConfig) -> int:
+@hydra.main(version_base=HYDRA_VERSION, config_path="configs", config_name="analyze")
+def main(composition: DictConfig) -> float:
+    return COMMAND.task(composition)
+
+
+def run(config: AnalyzeConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.process.exits import guarded
 
@@ -161,5 +170,7 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     return ["  ".join(line) for line in lines]
 
 
+COMMAND = Command(AnalyzeConfig, run, results=results)
+
 if __name__ == "__main__":
-    sys.exit(entry_point("analyze", AnalyzeConfig, main, results=results))
+    sys.exit(COMMAND.start(main))

@@ -10,12 +10,21 @@ Only the checkpoint is needed: classes, mean, precision, batch and protocol ride
 import sys
 from pathlib import Path
 
-from configs.compose import entry_point
+import hydra
+from omegaconf import DictConfig
+
+from assembly.command import Command
+from configs.compose import HYDRA_VERSION
 from configs.errors import OK
 from configs.schema import EvalConfig
 
 
-def main(told: EvalConfig) -> int:
+@hydra.main(version_base=HYDRA_VERSION, config_path="configs", config_name="eval")
+def main(composition: DictConfig) -> float:
+    return COMMAND.task(composition)
+
+
+def run(told: EvalConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.process.exits import guarded
 
@@ -54,7 +63,7 @@ def score(told: EvalConfig) -> int:
         config.validation,
         checkpoint=told.checkpoint,
         split=told.split,
-        precision=runtime.precision.name,
+        precision=runtime.precision,
     )
     print(score_table(classes.names, {trained.stage: evaluation.scores}))
     print(f"\n{evaluation.num_images} images; scores, confusion matrix and pictures in {scores_file.parent}")
@@ -66,5 +75,7 @@ def results(told: EvalConfig) -> Path:
     return Path(told.output) if told.output else Path(told.checkpoint).parent / f"eval-{told.split}"
 
 
+COMMAND = Command(EvalConfig, run, results=results)
+
 if __name__ == "__main__":
-    sys.exit(entry_point("eval", EvalConfig, main, results=results))
+    sys.exit(COMMAND.start(main))

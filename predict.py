@@ -11,11 +11,20 @@ EXIF says is to be turned is labelled upright, and its map turned back: it lies 
 import sys
 from pathlib import Path
 
-from configs.compose import entry_point
+import hydra
+from omegaconf import DictConfig
+
+from assembly.command import Command
+from configs.compose import HYDRA_VERSION
 from configs.schema import PredictConfig
 
 
-def main(told: PredictConfig) -> int:
+@hydra.main(version_base=HYDRA_VERSION, config_path="configs", config_name="predict")
+def main(composition: DictConfig) -> float:
+    return COMMAND.task(composition)
+
+
+def run(told: PredictConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.process.exits import guarded
 
@@ -61,5 +70,7 @@ def results(told: PredictConfig) -> Path:
     return Path(told.output)
 
 
+COMMAND = Command(PredictConfig, run, results=results)
+
 if __name__ == "__main__":
-    sys.exit(entry_point("predict", PredictConfig, main, results=results))
+    sys.exit(COMMAND.start(main))

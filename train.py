@@ -12,11 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assembly.protocol import deviations
-from configs.compose import entry_point, to_plain
-from configs.jobs import Done
+import hydra
+from omegaconf import DictConfig
+
+from assembly.command import Command
+from configs.compose import HYDRA_VERSION
 from configs.notices import notices
 from configs.schema import Config
+from engine.sweeps.sweep import Done
 
 # What a job of a sweep imports, once for all of them.
 JOB_MODULES = (
@@ -38,7 +41,12 @@ if TYPE_CHECKING:
     from engine.training.stages import Plan
 
 
-def main(config: Config) -> int:
+@hydra.main(version_base=HYDRA_VERSION, config_path="configs", config_name="train")
+def main(composition: DictConfig) -> float:
+    return COMMAND.task(composition)
+
+
+def run(config: Config) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.process.exits import guarded
 
@@ -134,7 +142,7 @@ def run_header(config: Config, learned: "ImageSet", scored: "ImageSet", runtime:
     from engine.reporting.summary import header
     from models.describe import network_geometry, schedule_figures
 
-    head = header(to_plain(config), learned.classes.names, learned.classes.palette, runtime)
+    head = header(config.model_dump(), learned.classes.names, learned.classes.palette, runtime)
     sets = (learned, scored)
     head["data"] = {
         "samples": [digest(images) for images in sets],
@@ -185,6 +193,7 @@ def context_crop_px(config: Config) -> list[int]:
 
 def introduction(config: Config, learned: "ImageSet", scored: "ImageSet") -> Iterator[str]:
     """What a run says of its data, its network, and how it stands to the paper."""
+    from assembly.protocol import deviations
     from data.build import leaks
     from models.describe import network_line, schedule_verdict
 
@@ -220,5 +229,7 @@ def shared_frontend(
     return replace(shared, may_publish=is_its_own)
 
 
+COMMAND = Command(Config, run, job)
+
 if __name__ == "__main__":
-    sys.exit(entry_point("train", Config, main, job))
+    sys.exit(COMMAND.start(main))

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from configs.plain import to_plain
-from configs.schema import Config, LossGrid, MapSource, Mirror, StageConfig
+from configs.schema import Config, StageConfig
 from data.build import image_sizes, meaning
 from data.dataset import ImageSet
 from data.features import Computed, MapStore, WindowMaps, file_identity, open_store, open_windows
@@ -55,7 +54,7 @@ class Feed:
     def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
         """For a stage that is about to begin: maps are those of the front end as it now is."""
         augment, micro_batch = self.config.data.augment, stage.batch // stage.accumulation
-        if stage.maps is MapSource.cached:
+        if stage.maps == "cached":
             store, names = self._store(stage), [self.images.name(index) for index in range(len(self.images))]
             return lambda first, last: store.batches(
                 names, mirror=augment.mirror, micro_batch=micro_batch, first=first, last=last, seed=seed
@@ -68,9 +67,9 @@ class Feed:
 
     def kept_maps(self, stage: StageConfig) -> WindowMaps | None:
         """Maps for scoring in a stage that is about to begin; None if its front end is asked every time."""
-        if stage.maps is not MapSource.cached:
+        if stage.maps != "cached":
             return None
-        settings = {"validation": to_plain(self.config.validation), "images": self._identity_of(self.scored)}
+        settings = {"validation": self.config.validation.model_dump(), "images": self._identity_of(self.scored)}
         identity = {**self._frontend_identity(), **settings}
         return open_windows(self.config.cache, identity, self._windows, self.say, self._locked)
 
@@ -79,13 +78,13 @@ class Feed:
 
         Raises UserError for images that the crop would cut, and for more maps than the cache may take.
         """
-        if stage.maps is not MapSource.cached:
+        if stage.maps != "cached":
             return
         for size_px in set(image_sizes(self.images)):
             refuse_cut(size_px, stage.crop_px)
         versions = 2 if self._mirrors_pixels(stage) else 1
         cells = math.prod(self._map_size([side + 2 * self.model.margin_px for side in stage.crop_px]))
-        targets = math.prod(stage.crop_px) if stage.loss.grid is LossGrid.pixels else cells
+        targets = math.prod(stage.crop_px) if stage.loss.grid == "pixels" else cells
         of_image = versions * (self.model.num_classes * cells * FLOAT_BYTES + targets)
         for_scoring = sum(count * self._window_bytes(size_px) for size_px, count in self._scored_sizes().items())
         claim_of(self.config.cache)(len(self.images) * of_image + for_scoring)
@@ -118,7 +117,7 @@ class Feed:
             "images": self._identity_of(self.images),
             "crop_px": stage.crop_px,
             "mirrored": mirrors,
-            "targets": [stage.loss.grid.name, self.model.stride, self.model.node_offset_px],
+            "targets": [stage.loss.grid, self.model.stride, self.model.node_offset_px],
         }
         return open_store(
             self.config.cache,
@@ -130,7 +129,7 @@ class Feed:
         )
 
     def _mirrors_pixels(self, stage: StageConfig) -> bool:
-        return self.config.data.augment.mirror and stage.mirror is Mirror.pixels
+        return self.config.data.augment.mirror and stage.mirror == "pixels"
 
     def _locked(self, path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
         return locked(path, on_wait, self.check)
@@ -139,7 +138,7 @@ class Feed:
         runtime = self.runtime
         return {
             "frontend": self.model.frontend_digest(),
-            "runtime": [runtime.device.type, runtime.precision.name, runtime.threads],
+            "runtime": [runtime.device.type, runtime.precision, runtime.threads],
             "made_by": made_by(MAPS_CODE),
         }
 

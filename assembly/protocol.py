@@ -15,11 +15,10 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from configs.check import POOLED_BLOCKS
-from configs.compose import FOLDER, compose, composed
-from configs.keys import groups_in
-from configs.plain import shown
-from configs.schema import AnalyzeConfig, Config, LossGrid, ModelConfig, Padding
+from configs.compose import FOLDER, compose, composed, options_of
+from configs.rules import POOLED_BLOCKS
+from configs.schema import AnalyzeConfig, Config, ModelConfig
+from configs.validation import shown
 
 PAGE = FOLDER.parent / "docs" / "protocol.md"
 SOURCES: Any = OmegaConf.to_container(OmegaConf.load(FOLDER / "protocol.yaml"))
@@ -70,7 +69,7 @@ def deviations(config: Config) -> list[str]:
     """
     if config.experiment in SOURCES["recipes"]:
         return [str(row) for row in rows(config) if row.deviates]
-    others = [name for name in SOURCES["recipes"] if name.startswith(config.data.name.name)]
+    others = [name for name in SOURCES["recipes"] if name.startswith(config.data.name)]
     advice = f"; experiment={others[0]} does" if others else ""
     return [f"{config.experiment} reproduces no result of the paper{advice}"]
 
@@ -107,7 +106,7 @@ def margin_px(model: ModelConfig) -> int:
 
     `models.geometry` knows it of any stack of layers, but configs import no model.
     """
-    if model.padding is Padding.zero:
+    if model.padding == "zero":
         return 0
     frontend = model.frontend
     field = 1 + frontend.fc6_dilation * (frontend.fc6_kernel - 1)
@@ -162,7 +161,7 @@ def _text(value: Any) -> str:
 def _data(config: Config, stage: str) -> str:
     data = config.data
     split = "" if data.train_split == "train" else f" {data.train_split}"
-    return data.name.name + split + (f", the first {data.limit}" if data.limit else "")
+    return data.name + split + (f", the first {data.limit}" if data.limit else "")
 
 
 def _with_margin(model: ModelConfig, sides_px: list[int]) -> list[int]:
@@ -178,7 +177,7 @@ def _input(config: Config, stage: str) -> str:
 
 
 def _labels(config: Config, stage: str) -> str:
-    if getattr(config.stage, stage).loss.grid is LossGrid.pixels:
+    if getattr(config.stage, stage).loss.grid == "pixels":
         return "every pixel"
     return f"every {STRIDE}th from {_text(config.model.node_offset_px)}"
 
@@ -222,7 +221,7 @@ DERIVED: dict[str, Callable[[Config, str], Any]] = {
 def page() -> str:
     """All of `docs/protocol.md`."""
     fixed = [[fact["name"], fact["says"], fact["by"], f"`{fact['file']}`"] for fact in SOURCES["fixed"]]
-    released = {name: _released(name) for name in groups_in(FOLDER)["model"]}
+    released = {name: _released(name) for name in options_of("model")}
     figures = list(next(iter(released.values())))
     sections = [
         INTRODUCTION,
@@ -255,7 +254,7 @@ def _recipe_section(name: str) -> str:
 
 def _released(name: str) -> dict[str, str]:
     """A released network in figures."""
-    model = composed("analyze", AnalyzeConfig, [f"model={name}"]).model
+    model = composed(AnalyzeConfig, [f"model={name}"]).model
     figures = {
         "classes of": model.classes_of,
         "dilations": model.context.dilations,

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.compose import from_plain
 from configs.errors import UserError
 from configs.evaluation import evaluation_config, released_config
 from configs.schema import Config, EvalConfig, PredictConfig
+from configs.validation import validated
 from data.dataset import ImageSet
 from data.labels import ClassSet, released_classes
 from engine.runs import checkpoint
@@ -55,7 +55,7 @@ def _from_checkpoint(path: Path, told: EvalConfig | PredictConfig) -> Trained:
     content = checkpoint.load(path)
     names, palette = content["classes"]["names"], content["classes"]["palette"]
     classes = ClassSet(tuple(names), tuple((red, green, blue) for red, green, blue in palette))
-    config = evaluation_config(from_plain(content["config"]), content["runtime"]["precision"], told)
+    config = evaluation_config(validated(Config, content["config"]), content["runtime"]["precision"], told)
     model = restore_segmenter(config.model, classes.num_classes, content["model"])
     stage = content["progress"]["stage"]
     return Trained(model, config, classes, stage, f"{path} ({stage} stage)")

@@ -1,274 +1,244 @@
-"""From a command line to a checked config: what every entry point starts with.
+"""Hydra composes the YAML groups beside this file, the schema judges what it composed."""
 
-A single run is composed here and handed on as a dataclass. Hydra itself runs only what needs it: sweeps (-m), `--cfg`,
-`--help` and its other flags. Its run folders, log files and changes of directory are not ours: a run owns one folder.
-"""
-
-import functools
-import itertools
 import os
 import re
-import signal
-import sys
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import hydra
 import yaml  # type: ignore[import-untyped]
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from configs.check import problems
-from configs.errors import OK, WRONG_INPUT
-from configs.jobs import Done, Job, Sweep
-from configs.keys import ConfigError, groups_in, keys_in, known_keys, unknown_key
-from configs.overrides import CommandLine, choices, text
-from configs.plain import from_plain, to_plain, with_changes
-from configs.plans import (
-    Plan,
-    cluster_problems,
-    folder_problems,
-    how_to_sweep_problems,
-    in_folder,
-    planned,
-    shared_folder_problems,
-    unknown_how,
-)
-from configs.schema import Config
-from configs.words import flag_problems, flags_for_hydra, read_flags
-
-__all__ = ["ConfigError", "compose", "composed", "entry_point", "from_plain", "to_plain", "with_changes"]
+from configs.command_line import PARSER, CommandLine, comma_problems, text
+from configs.errors import ConfigError
+from configs.keys import did_you_mean, known_keys, unknown_key
+from configs.rules import problems
+from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig, Section
+from configs.validation import section_message, validated, without_errors
 
 FOLDER = Path(__file__).resolve().parent
 HYDRA_VERSION = "1.3"
-HYDRA_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--info", "-i", "--shell-completion", "-sc"}
+PRIMARY: dict[type[Section], str] = {  # the YAML file that composing a config starts from
+    Config: "train",
+    EvalConfig: "eval",
+    PredictConfig: "predict",
+    AnalyzeConfig: "analyze",
+}
+WITHOUT_DEFAULTS: dict[type[Section], Sequence[str]] = {EvalConfig: ("data",)}  # what is not typed is the checkpoint's
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
-Kind = TypeVar("Kind")
+Kind = TypeVar("Kind", bound=Section)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where YAML files are looked for: the primary one by its name, and the folders that hold it and the groups."""
+
+    name: str
+    folder: str = str(FOLDER)
+    extra_folder: str | None = None  # --config-dir
+    flags: tuple[str, ...] = ()  # that name the same files in another process
+
+    @staticmethod
+    def of(kind: type[Section], flags: Namespace) -> "Source":
+        """Raises ConfigError where a folder is not there."""
+        folder = str(FOLDER.parent / flags.config_path) if flags.config_path else str(FOLDER)
+        extra_folder = os.path.abspath(os.path.expanduser(flags.config_dir)) if flags.config_dir else None
+        for flag, path in (("--config-path", folder), ("--config-dir", extra_folder)):
+            if path is not None and not Path(path).is_dir():
+                raise ConfigError([f"{flag} {path}: there is no such folder; give one with YAML files in it"])
+        name = flags.config_name or PRIMARY[kind]
+        files = {file.stem for place in (folder, extra_folder) if place for file in Path(place).glob("*.yaml")}
+        if name.removesuffix(".yaml") not in files:
+            hint = did_you_mean(name, files)
+            raise ConfigError(
+                [f"--config-name {name}: there is no such YAML file; {hint}options: {', '.join(sorted(files))}"]
+            )
+        values = {"--config-dir": extra_folder, "--config-path": flags.config_path and folder}
+        named = {**values, "--config-name": flags.config_name}
+        words = [word for flag, value in named.items() if value for word in (flag, value)]
+        return Source(name, folder, extra_folder, tuple(words))
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
     """The config of `python train.py <overrides>`. Raises ConfigError (a ValueError) with all that is wrong."""
-    return composed("train", Config, overrides)
+    return composed(Config, overrides)
 
 
-def composed(name: str, kind: type[Kind], overrides: Sequence[str]) -> Kind:
-    """The config that `<name>.yaml` and the overrides make. Raises ConfigError with all that is wrong."""
-    line = _read(name, kind, overrides, sweeping=False)
-    config, wrong = _checked(name, kind, line.overrides) if line.recipe_is_known else (None, [])
-    if config is None or line.problems or wrong:
-        raise ConfigError(line.problems + wrong)
-    return config
+def composed(kind: type[Kind], words: Sequence[str], source: Source | None = None) -> Kind:
+    """The config that a primary YAML file and overrides make. Raises ConfigError with all that is wrong."""
+    source = source or Source(PRIMARY[kind])
+    line = read(source, kind, words)
+    composition = Composition.of(source, kind, line.single)
+    wrong = [*line.problems, *comma_problems(line.overrides), *composition.problems(with_rules=not line.misses_option)]
+    if wrong or composition.config is None:
+        raise ConfigError(wrong)
+    return composition.config
 
 
-def entry_point(
-    name: str,
-    kind: type[Kind],
-    main: Callable[[Kind], int],
-    job: Job | None = None,
-    results: Callable[[Kind], Path] | None = None,
-) -> int:
-    """Call `main` with the config of this process's command line, with -m once for each combination of a sweep.
-
-    If there is a `job`, -m calls it instead, with the settings of each combination and a folder for its run. Else
-    `results` says where `main` writes: jobs that would write to one folder get their own below it, by `output`. Returns
-    the exit code. Wrong input ends with exit code 2 and a message for every problem, before any `main` or `job`.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while torch is imported ends without a traceback
-    words = sys.argv[1:]
-    if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
-        return _run_hydra(name, kind, main, words)
-    flags, overrides = read_flags(words)
-    wrong = flag_problems(flags, words) + _process_problems()
-    if wrong:
-        return _refused(wrong)
-    if flags.cfg:
-        line = _read(name, kind, overrides, sweeping=False)
-        told = [*flags_for_hydra(flags), *map(text, line.overrides)]
-        return _refused(line.problems) if line.problems else _run_hydra(name, kind, main, told)
-    plan = _plan(name, kind, overrides)
-    try:
-        if flags.multirun or plan.mode is RunMode.MULTIRUN:
-            return _sweep(name, kind, main, plan, job, results)
-        config = composed(name, kind, overrides)
-    except ConfigError as error:
-        return _refused(error.problems)
-    return main(config)
+def options_of(group: str) -> list[str]:
+    """The YAML files of one of our groups."""
+    return sorted(path.stem for path in (FOLDER / group).glob("*.yaml"))
 
 
-def _read(name: str, kind: type, words: Sequence[str], *, sweeping: bool) -> CommandLine:
-    defaults = OmegaConf.load(FOLDER / f"{name}.yaml").defaults
-    chosen = {group for entry in defaults if isinstance(entry, DictConfig) for group in entry}
-    groups = {group: options for group, options in groups_in(FOLDER).items() if group in chosen}
-    line = CommandLine(kind, groups, sweeping)
-    line.read(words)
-    line.problems += how_to_sweep_problems(line.overrides, sweeping=sweeping)
+def read(source: Source, kind: type[Section], words: Sequence[str]) -> CommandLine:
+    """The overrides among the words of a command line, and what is wrong with the others."""
+    with hydra_at(source, kind, _search_path(source, words)) as loader:
+
+        def options(group: str) -> list[str]:
+            return [] if "." in group else loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+
+        groups = [group for group in loader.list_groups("") if group != "hydra"]
+        sections = tuple(f"{section}." for section in WITHOUT_DEFAULTS.get(kind, ()))
+        line = CommandLine(kind, options, groups, sections)
+        line.read(words)
     return line
 
 
-def _checked(name: str, kind: type[Kind], overrides: Sequence[Override]) -> tuple[Kind | None, list[str]]:
-    """The config that Hydra composes from good overrides, and what is wrong with it as a whole."""
-    _register(name, kind)
-    ours = [text(override) for override in overrides if not override.is_hydra_override()]
+@contextmanager
+def hydra_at(source: Source, kind: type[Section], search_path: Sequence[str] = ()) -> Iterator[ConfigLoader]:
+    """Hydra, looking for YAML files where a command line says, and knowing every key of the schema."""
+    register(kind)
+    version.setbase(HYDRA_VERSION)
+    path = create_config_search_path(source.folder)
+    for place in search_path:
+        path.append("hydra.searchpath", place)
+    if source.extra_folder is not None:  # where `hydra.main` puts it
+        path.prepend("command-line", f"file://{source.extra_folder}", SearchPathQuery(provider="schema"))
+    state = GlobalHydra.instance()
+    outer = state.hydra
+    state.clear()
     try:
-        with hydra.initialize_config_dir(str(FOLDER), version_base=HYDRA_VERSION):
-            config = _typed(hydra.compose(name, ours), kind)
-    except ConfigError as error:
-        return None, error.problems
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        return None, [_explained(error, kind)]
-    return config, problems(config)
+        yield Hydra.create_main_hydra2("app", path).config_loader
+    finally:
+        state.clear()
+        if outer is not None:
+            state.initialize(outer)
 
 
-def _register(name: str, kind: type) -> None:
-    """Give Hydra the schema that the primary YAML file names first, once in a process."""
-    store = ConfigStore.instance()
-    if f"{name}_schema.yaml" in store.repo:
-        return
-    schema = OmegaConf.structured(kind)
-    for key, entry in keys_in(kind).items():
-        if entry.partial:
-            OmegaConf.set_struct(schema[key], False)  # its keys are judged by us
-    store.store(f"{name}_schema", schema)
+def register(kind: type[Section]) -> None:
+    """Give Hydra every key with its default, as the node that the primary YAML file names first."""
+    defaults = kind().model_dump()
+    for section in WITHOUT_DEFAULTS.get(kind, ()):
+        defaults[section] = {}
+    ConfigStore.instance().store(f"{PRIMARY[kind]}_schema", defaults)
 
 
-def _typed(composition: DictConfig, kind: type[Kind]) -> Kind:
-    for full, key in known_keys(kind).items():
-        value = OmegaConf.select(composition, full) if key.is_path else None
-        if isinstance(value, str):
-            OmegaConf.update(composition, full, os.path.expanduser(value))
-    plain: Any = OmegaConf.to_container(composition, resolve=True)
-    return from_plain(plain, kind)
+def _search_path(source: Source, words: Sequence[str]) -> list[str]:
+    """`hydra.searchpath`, of the command line or the primary file: Hydra itself reads it only when it composes."""
+    values = [word for word in words if word.lstrip("+").startswith("hydra.searchpath=")]
+    files = [Path(folder) / f"{source.name}.yaml" for folder in (source.extra_folder, source.folder) if folder]
+    file = next((file for file in files if file.is_file()), None)
+    try:
+        if values:
+            listed: Any = PARSER.parse_override(values[-1]).value()
+        else:
+            listed = OmegaConf.select(OmegaConf.load(file), "hydra.searchpath") if file else None
+        places: Any = OmegaConf.to_container(OmegaConf.create(listed or []), resolve=True)
+    except (*COMPOSITION_ERRORS, ValueError):
+        return []  # whoever composes says why
+    return [place for place in places if isinstance(place, str)]
 
 
-def _explained(error: Exception, kind: type) -> str:
-    """What Hydra or OmegaConf says of a YAML file, in our words where it is about a key."""
-    message = str(error)
-    file, key = re.search(r"In '(.+?)'", message), re.search(r"full_key: (\S+)", message)
-    place = f"configs/{file[1]}.yaml: " if file else ""
+@dataclass(frozen=True)
+class Composition(Generic[Kind]):
+    """What Hydra composed, and what is wrong with it."""
+
+    config: Kind | None  # without what the schema refuses; None where Hydra could not compose
+    hydra: DictConfig  # Hydra's own settings
+    schema_problems: Sequence[str] = ()  # unknown keys, types, bounds
+
+    @staticmethod
+    def of(source: Source, kind: type[Kind], overrides: Sequence[Override]) -> "Composition[Kind]":
+        try:
+            with hydra_at(source, kind):
+                whole = hydra.compose(source.name, list(map(text, overrides)), return_hydra_config=True)
+                plain = plain_of(whole)
+        except COMPOSITION_ERRORS as error:
+            return Composition(None, OmegaConf.create({"mode": None}), [explained(error, kind, overrides)])
+        groups = [group for group in whole.hydra.runtime.choices if not group.startswith("hydra/")]
+        try:
+            return Composition(validated(kind, plain, groups=groups), whole.hydra)
+        except ConfigError as error:
+            typed_keys = {override.key_or_group for override in overrides}
+            located = [_located(problem, source, whole.hydra.runtime.choices, typed_keys) for problem in error.problems]
+            return Composition(without_errors(kind, plain), whole.hydra, located)
+
+    def problems(self, *, with_rules: bool = True) -> list[str]:
+        """All that is wrong; `with_rules`: also settings that cannot go together, and files that are not there."""
+        return [*self.schema_problems, *(problems(self.config) if with_rules and self.config is not None else [])]
+
+
+def plain_of(composition: DictConfig) -> dict[str, Any]:
+    """The settings of ours in what Hydra composed, every interpolation resolved."""
+    before = HydraConfig.instance().cfg
+    if "hydra" in composition:
+        HydraConfig.instance().set_config(composition)  # for `${hydra:...}`
+    try:
+        ours = OmegaConf.masked_copy(composition, [str(key) for key in composition if key != "hydra"])
+        plain: Any = OmegaConf.to_container(ours, resolve=True)
+    finally:
+        HydraConfig.instance().cfg = before
+    return {str(key): value for key, value in plain.items()}
+
+
+def explained(error: Exception, kind: type[Section], overrides: Sequence[Override]) -> str:
+    """What Hydra or OmegaConf says, in our words where it is about a key."""
+    message = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
     known = known_keys(kind)
-    if key and key[1] not in known:
-        return place + unknown_key(key[1], known)
-    lines = [line.strip() for line in message.splitlines() if not re.match(r"\s+\w+(_key|_type)[:=]", line)]
-    return place + (f"{key[1]}: {lines[-1]}" if key else " ".join(lines))
+    group = re.match(r"Could not override '([\w/@]+)'\. ?No match in the defaults list", message)
+    if group:
+        section, values = known.get(group[1]), [one.value() for one in overrides if one.key_or_group == group[1]]
+        if isinstance(section, type):
+            return section_message(group[1], values[-1] if values else None, section)
+        return unknown_key(group[1], known)
+    again = re.match(r"Multiple values for (\S+)\.", message)
+    if again:
+        return f"+{again[1]}=...: {again[1]} is chosen already; write {again[1]}=... without the plus sign"
+    missing = re.match(r"Could not (?:override|append to config|delete from config).*?'?(hydra\.[\w.]+)", message)
+    if missing:
+        part = next((part for part in ("launcher", "sweeper") if missing[1].startswith(f"hydra.{part}")), None)
+        if part is None:
+            return f"{missing[1]}: Hydra has no such setting; --cfg hydra shows those that it has"
+        group_name = {"launcher": "launcher", "sweeper": "sweep"}[part]
+        return f"{missing[1]}: the {part} that is chosen has no such setting; choose another one by {group_name}=..."
+    return message
 
 
-def _plan(name: str, kind: type, words: Sequence[str]) -> Plan:
-    """What is wrong with a run as well is left to whoever composes that."""
-    line = _read(name, kind, words, sweeping=True)
-    fixed = [text(override) for override in line.overrides if not override.is_sweep_override()]
-    _register(name, kind)
-    try:
-        with hydra.initialize_config_dir(str(FOLDER), version_base=HYDRA_VERSION):
-            return planned(hydra.compose(name, fixed, return_hydra_config=True), words, line.overrides)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        key = re.search(r"override '(hydra\.\S+)'", str(error))
-        return Plan(words, problems=[unknown_how(key[1])] if key else [])
+def _located(problem: str, source: Source, chosen: Mapping[str, str | None], typed_keys: Collection[str]) -> str:
+    """With the YAML file before it that a key comes from, unless it was typed."""
+    key = re.split("[=:]", problem, maxsplit=1)[0]
+    if any(key == name or key.startswith(f"{name}.") or name.startswith(f"{key}.") for name in typed_keys):
+        return problem
+    files = [f"{group}/{option}" for group, option in reversed(list(chosen.items())) if option] + [source.name]
+    for file in files:
+        for folder in filter(None, (source.extra_folder, source.folder)):
+            path = Path(folder) / f"{file}.yaml"
+            if path.is_file() and _holds(path, key):
+                place = path.relative_to(FOLDER.parent) if path.is_relative_to(FOLDER) else path
+                return f"{place}: {problem}"
+    return problem
 
 
-def _sweep(
-    name: str,
-    kind: type[Kind],
-    main: Callable[[Kind], int],
-    plan: Plan,
-    job: Job | None,
-    results: Callable[[Kind], Path] | None,
-) -> int:
-    """Raises ConfigError."""
-    line = _read(name, kind, plan.words, sweeping=True)
-    line.problems += plan.problems
-    configs: list[Kind] = []
-    if line.recipe_is_known:
-        configs, wrong = _judged(name, kind, line.overrides)
-        line.problems += cluster_problems(line.overrides) + wrong
-    apart = results if results and len(set(map(results, configs))) < len(configs) else None
-    if apart:
-        line.problems += shared_folder_problems(configs, apart)
-    if line.problems:
-        raise ConfigError(line.problems)
-
-    def in_this_process(words: Sequence[str], folder: Path, _: object) -> Done:
-        GlobalHydra.instance().clear()  # it has handed out this job, and composes one thing at a time
-        config = composed(name, kind, words)
-        return Done(main(in_folder(config, apart(config) / folder.name) if apart else config))
-
-    sweep = Sweep(job or in_this_process, line.overrides, line.groups, plan, has_processes=job is not None)
-    try:
-        sweep.root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            [f"run.root={sweep.root} cannot be written ({error.strerror}); set run.root elsewhere"]
-        ) from error
-    if sweep.has_processes:
-        sweep.stop.listen()
-    return _run_hydra(name, kind, main, sweep.words, sweep)
-
-
-def _sweep_problems(name: str, kind: type, overrides: Sequence[Override]) -> list[str]:
-    return _judged(name, kind, overrides)[1]
-
-
-def _judged(name: str, kind: type[Kind], overrides: Sequence[Override]) -> tuple[list[Kind], list[str]]:
-    """The combinations, and what is wrong with any of them, so that none starts in vain."""
-    wrong, configs = folder_problems(overrides), []
-    for combination in itertools.product(*map(choices, overrides)):
-        config, found = _checked(name, kind, combination)
-        wrong += found
-        configs += [] if config is None else [config]
-    return configs, wrong
-
-
-def _process_problems() -> list[str]:
-    number = os.environ.get("WORLD_SIZE", "")
-    if number in ("", "0", "1"):
-        return []
-    return [
-        f"WORLD_SIZE={number}: each of torchrun's processes would do all of the work, into one another's files; start "
-        f"this without torchrun, or with --nproc-per-node=1"
-    ]
-
-
-def _run_hydra(
-    name: str, kind: type[Kind], main: Callable[[Kind], int], words: Sequence[str], sweep: Sweep | None = None
-) -> int:
-    """Hand the words to Hydra, which calls back for every job of a sweep."""
-
-    @functools.wraps(main)
-    def task(_: DictConfig) -> float:
-        assert sweep is not None, "all else that Hydra is handed runs nothing"
-        hydra_job = HydraConfig.get()
-        varied = sweep.varied(hydra_job.overrides.task)
-        if not sweep.stop.count():
-            print(f"--- run {hydra_job.job.num} of the sweep: {' '.join(varied)}", flush=True)
-        return sweep.run(varied)
-
-    _register(name, kind)
-    paths = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # a launcher's processes import us, too
-    sys.argv[1:] = words
-    try:
-        hydra.main(version_base=HYDRA_VERSION, config_path=str(FOLDER), config_name=name)(task)()
-    except SystemExit:  # of a job that was stopped, or Hydra's own
-        code = sweep.finish() if sweep is not None else OK
-        if code == OK:
-            raise
-        return code
-    return sweep.finish() if sweep is not None else OK
-
-
-def _refused(wrong: Sequence[str]) -> int:
-    wrong = ConfigError(wrong).problems
-    program = Path(sys.argv[0]).name
-    if len(wrong) == 1:
-        print(f"{program}: {wrong[0]}", file=sys.stderr)
-    else:
-        listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(wrong, start=1))
-        print(f"{program}: {len(wrong)} settings are wrong\n{listed}", file=sys.stderr)
-    return WRONG_INPUT
+def _holds(path: Path, key: str) -> bool:
+    """Whether a YAML file sets a key, or the rest of one below the package that it is for."""
+    settings = OmegaConf.load(path)
+    package = re.search(r"^# *@package +(\S+)", path.read_text(), re.MULTILINE)
+    prefix = "" if package and package[1] == "_global_" else f"{package[1] if package else path.parent.name}."
+    return key.startswith(prefix) and OmegaConf.select(settings, key.removeprefix(prefix), default=None) is not None

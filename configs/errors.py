@@ -1,6 +1,7 @@
 """How a command ends: its exit codes, and the errors that are meant for the user. Imports nothing of ours."""
 
 import signal
+from collections.abc import Iterable
 
 OK, FAILED, WRONG_INPUT, DAMAGED_FILE, STOPPED = 0, 1, 2, 3, 75
 INTERRUPTED = 130  # as shells count SIGINT
@@ -19,6 +20,14 @@ class UserError(ValueError):
     """
 
     exit_code = WRONG_INPUT
+
+
+class ConfigError(UserError):
+    """Everything that is wrong with a config, one message each."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(dict.fromkeys(problems))
+        super().__init__("\n".join(self.problems))
 
 
 class DamagedFileError(UserError):

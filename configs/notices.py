@@ -1,6 +1,6 @@
 """What a run is told of its settings though nothing about them is wrong."""
 
-from configs.schema import Config, MapSource, StageConfig
+from configs.schema import Config, StageConfig
 
 
 def notices(config: Config) -> list[str]:
@@ -13,7 +13,7 @@ def notices(config: Config) -> list[str]:
 
 
 def _kept_maps(name: str, stage: StageConfig, config: Config) -> list[str]:
-    if stage.maps is not MapSource.cached:
+    if stage.maps != "cached":
         return []
     augment = config.data.augment
     lost = {

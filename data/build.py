@@ -1,7 +1,6 @@
 """From the config to a data set."""
 
 import filecmp
-from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from configs.errors import UserError
-from configs.schema import DataConfig, DataName
+from configs.schema import DataConfig
 from data.camvid import open_camvid
 from data.cityscapes import open_cityscapes
 from data.dataset import FileSet, ImageSet
@@ -27,20 +26,20 @@ def open_images(config: DataConfig, split: str) -> ImageSet:
     Raises UserError where the root, the split, or single files are not there, or the config does not fit.
     """
     match config.name:
-        case DataName.shapes:
+        case "shapes":
             limit = config.limit or max(config.shapes.num_train, config.shapes.num_val)
             num_train, num_val = min(config.shapes.num_train, limit), min(config.shapes.num_val, limit)
-            return Shapes(replace(config.shapes, num_train=num_train, num_val=num_val), split)
-        case DataName.voc:
+            return Shapes(config.shapes.model_copy(update={"num_train": num_train, "num_val": num_val}), split)
+        case "voc":
             sbd_root = Path(config.sbd_root).expanduser() if config.sbd_root else None
             images = open_voc(_root(config), split, sbd_root, config.download)
-        case DataName.cityscapes:
+        case "cityscapes":
             images = open_cityscapes(_root(config), split)
-        case DataName.camvid:
+        case "camvid":
             images = open_camvid(_root(config), split)
-        case DataName.kitti:
+        case "kitti":
             images = open_kitti(_root(config), split)
-        case DataName.folder:
+        case "folder":
             images = open_folder(_root(config), split, config.folder)
     return images.first(config.limit)
 
@@ -81,7 +80,7 @@ def content_digest(images: ImageSet) -> str:
 
 def meaning(config: DataConfig) -> dict[str, Any]:
     """The settings that say what is drawn, and what the values in label files mean."""
-    return {"name": config.name.name, "shapes": asdict(config.shapes), "folder": asdict(config.folder)}
+    return {"name": config.name, "shapes": config.shapes.model_dump(), "folder": config.folder.model_dump()}
 
 
 def image_sizes(images: ImageSet) -> list[tuple[int, int]]:
@@ -100,11 +99,11 @@ def image_sizes(images: ImageSet) -> list[tuple[int, int]]:
 
 def _root(config: DataConfig) -> Path:
     """The folder of a data set in files; it may lack only if it is going to be downloaded."""
-    name = config.name.name
+    name = config.name
     if not config.root:
         raise UserError(f"data.root is not set: the {name} data set lies in files; set data.root=DIR to its folder")
     root = Path(config.root).expanduser()
-    may_download = config.name is DataName.voc
+    may_download = config.name == "voc"
     cure = f"set data.root to the folder of the {name} data set" + (", or data.download=true" if may_download else "")
     if may_download and config.download and not root.is_file():
         return root

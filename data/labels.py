@@ -115,10 +115,10 @@ CAMVID = KITTI = ClassSet(tuple(_AUTHORS), tuple(_AUTHORS.values()))
 def released_classes(name: DataName) -> ClassSet:
     """What the authors' network for this data set answers with, in its order."""
     return {
-        DataName.voc: VOC,
-        DataName.camvid: CAMVID,
-        DataName.kitti: KITTI,
-        DataName.cityscapes: CITYSCAPES,
+        "voc": VOC,
+        "camvid": CAMVID,
+        "kitti": KITTI,
+        "cityscapes": CITYSCAPES,
     }[name]
 
 

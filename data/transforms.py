@@ -33,13 +33,13 @@ class TrainTransform:
 
     The crop's place is uniform over the image. Rotation turns around its centre, and the cut before the rotation is so
     wide that every pixel of the result comes from the padded image: real pixels fill the margin where there are any.
-    With `Mirror.cells` no pixel is mirrored (`leaves_mirror`): `is_mirrored` tells whose cells are to be.
+    With `mirror=cells` no pixel is mirrored (`leaves_mirror`): `is_mirrored` tells whose cells are to be.
     """
 
     def __init__(
-        self, augment: AugmentConfig, crop_px: tuple[int, int], margin_px: int, mirror: Mirror = Mirror.pixels
+        self, augment: AugmentConfig, crop_px: tuple[int, int], margin_px: int, mirror: Mirror = "pixels"
     ) -> None:
-        self.leaves_mirror = augment.mirror and mirror is Mirror.cells
+        self.leaves_mirror = augment.mirror and mirror == "cells"
         self._margin_px = margin_px
         input_px = crop_px[0] + 2 * margin_px, crop_px[1] + 2 * margin_px
         spare_px = _rotation_spare(input_px, augment.rotation_deg)

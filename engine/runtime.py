@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from configs.errors import UserError
-from configs.schema import Device, Precision, RuntimeConfig
+from configs.schema import Precision, RuntimeConfig
 
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")  # that `auto` can mean
 AUTO_PRECISION = "AUTO_PRECISION"  # environment variable: what precision=auto means, instead of asking the processor
 
 
@@ -21,13 +22,13 @@ class Runtime:
     threads: int
 
     def autocast(self) -> AbstractContextManager[object]:
-        enabled = self.precision is Precision.bfloat16
+        enabled = self.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def describe(self) -> str:
         if self.device.type == "cuda":
-            return f"{torch.cuda.get_device_name(self.device)}, {self.precision.name}"
-        return f"CPU, {self.threads} threads, {self.precision.name}"
+            return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
+        return f"CPU, {self.threads} threads, {self.precision}"
 
     def peak_memory_mib(self) -> float:
         """Of the device that computes; on a CPU the largest resident size of this process so far."""
@@ -43,11 +44,11 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
     float32 means float32, so its matrix units may not round to TF32.
     """
     has_gpu = torch.cuda.is_available()
-    if config.device is Device.gpu and not has_gpu:
+    if config.device == "gpu" and not has_gpu:
         raise UserError("runtime=gpu, but torch sees no GPU here; use runtime=auto or runtime=cpu")
-    device = torch.device("cuda" if has_gpu and config.device is not Device.cpu else "cpu")
+    device = torch.device("cuda" if has_gpu and config.device != "cpu" else "cpu")
     precision = config.precision
-    if precision is Precision.auto:
+    if precision == "auto":
         precision = _automatic_precision(device)
     threads = config.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
@@ -59,10 +60,11 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
 def _automatic_precision(device: torch.device) -> Precision:
     wanted = os.environ.get(AUTO_PRECISION)
     if wanted is None:
-        return Precision.bfloat16 if _multiplies_bfloat16(device) else Precision.float32
-    if wanted not in (Precision.float32.name, Precision.bfloat16.name):
-        raise UserError(f"the environment variable {AUTO_PRECISION}={wanted}: float32 or bfloat16 is required")
-    return Precision[wanted]
+        return "bfloat16" if _multiplies_bfloat16(device) else "float32"
+    for precision in PRECISIONS:
+        if wanted == precision:
+            return precision
+    raise UserError(f"the environment variable {AUTO_PRECISION}={wanted}: float32 or bfloat16 is required")
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

@@ -1,14 +1,13 @@
 """From the model's section of the config to a network."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
 
 from configs.errors import UserError
-from configs.schema import Head, ModelConfig
+from configs.schema import ModelConfig
 from models.caffe import CONTEXT_PREFIXES, read_caffe, to_state
 from models.context import Context
 from models.frontend import Frontend
@@ -58,7 +57,7 @@ def restore_segmenter(config: ModelConfig, num_classes: int, state: Mapping[str,
 
     Raises UserError with the first names and shapes that differ; nothing is loaded in part.
     """
-    segmenter, _ = build_segmenter(replace(config, pretrained=None), num_classes, (), seed=0)
+    segmenter, _ = build_segmenter(config.model_copy(update={"pretrained": None}), num_classes, (), seed=0)
     if any(name.startswith("context.") for name in state):
         segmenter.insert_context(build_context(config, num_classes, seed=0))
     expected = {name: tuple(tensor.shape) for name, tensor in segmenter.state_dict().items()}
@@ -80,7 +79,7 @@ def read_released(path: Path, config: ModelConfig, num_classes: int) -> tuple[Se
 
     Raises UserError where the file is damaged, holds another network, or lacks a layer.
     """
-    segmenter, _ = build_segmenter(replace(config, pretrained=None), num_classes, (), seed=0)
+    segmenter, _ = build_segmenter(config.model_copy(update={"pretrained": None}), num_classes, (), seed=0)
     blobs = read_caffe(path)
     if any(layer.startswith(CONTEXT_PREFIXES) for layer in blobs):
         segmenter.insert_context(build_context(config, num_classes, seed=0))
@@ -94,7 +93,7 @@ def read_released(path: Path, config: ModelConfig, num_classes: int) -> tuple[Se
             f"{path}: it lacks {', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}: a whole network is "
             "required; weights that only start a training belong to model.pretrained"
         )
-    if config.head is Head.transposed:
+    if config.head == "transposed":
         _check_transposed(path, blobs, segmenter.stride)
     segmenter.load_state_dict(taken.tensors, strict=False)  # mean and scale are the config's
     source = Pretrained(taken.tensors, _three(segmenter.mean_rgb), _three(segmenter.scale_rgb), str(path))

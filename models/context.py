@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor, nn
 
-from configs.schema import ContextConfig, ContextPadding
+from configs.schema import ContextConfig
 from models.convolution import Conv2d
 from models.geometry import Layer
 from models.initializers import identity_
@@ -15,7 +15,7 @@ def layer_table(config: ContextConfig) -> tuple[Layer, ...]:
     layers = []
     for number, dilation in enumerate(config.dilations, start=1):
         once = total if number == 1 else 0
-        padding = dilation if config.padding is ContextPadding.each else once
+        padding = dilation if config.padding == "each" else once
         layers.append(Layer(f"ctx_conv{number}", 3, dilation, padding=padding))
     return (*layers, Layer("ctx_final", 1))
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from configs.schema import ContextConfig, ContextPadding
+from configs.schema import ContextConfig
 
 KERNEL = 3
 OFFSETS_SHOWN = 4  # of the holes, in a message
@@ -95,7 +95,7 @@ def verdict(context: ContextConfig, *, field_px: int, stride: int, crop_px: Sequ
         lines.append(
             f"warning: the field of {field_px} px is larger than the crop of {crop}; at every cell a part lies outside"
         )
-    if context.padding is ContextPadding.each:
+    if context.padding == "each":
         lines += _idle_taps(context.dilations, [-(-pixels // stride) for pixels in crop_px])
     clean = f"dilations {context.dilations}: all of the {side} cells of the field reach the centre"
     return lines if seen.hole_offsets else [clean, *lines]

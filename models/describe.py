@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from configs.schema import ModelConfig, Padding, Protocol, ValidationConfig
+from configs.schema import ModelConfig, ValidationConfig
 from models import context, frontend, geometry
 from models.cost import context_cost
 from models.coverage import coverage, verdict
@@ -59,11 +59,11 @@ def tiling_line(config: ModelConfig, validation: ValidationConfig, *, has_contex
 
     The margin covers the front end; what the context module sees beyond a tile are zeros.
     """
-    if validation.protocol is Protocol.whole:
+    if validation.protocol == "whole":
         return ""
     height, width = validation.tile_px
     tiles = f"tiles of {height}x{width}"
-    if config.padding is Padding.zero:
+    if config.padding == "zero":
         return f"{tiles}: the front end pads each with zeros, so answers near a seam are not those of the whole image"
     if not has_context:
         return f"{tiles}: the margin covers the front end, so they answer as the whole image does"

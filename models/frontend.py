@@ -17,7 +17,7 @@ def layer_table(config: FrontendConfig, padding: Padding) -> tuple[Layer, ...]:
     """Every convolution and pooling in order, under the released files' names."""
 
     def convolution(name: str, kernel: int, dilation: int) -> Layer:
-        zeros = dilation * (kernel - 1) // 2 if padding is Padding.zero else 0
+        zeros = dilation * (kernel - 1) // 2 if padding == "zero" else 0
         return Layer(name, kernel, dilation, padding=zeros)
 
     table: list[Layer] = []
@@ -32,7 +32,7 @@ def layer_table(config: FrontendConfig, padding: Padding) -> tuple[Layer, ...]:
 class Frontend(nn.Module):
     """Normalized images (B, 3, H, W) to class maps (B, K, h, w) at stride 8.
 
-    With `Padding.reflect` nothing pads: the input carries `margin_px` more on every side than is scored.
+    With `padding=reflect` nothing pads: the input carries `margin_px` more on every side than is scored.
     """
 
     def __init__(self, config: FrontendConfig, num_classes: int, padding: Padding) -> None:

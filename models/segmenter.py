@@ -28,7 +28,7 @@ class Segmenter(nn.Module):
         mean_rgb: Sequence[float],
         scale_rgb: Sequence[float],
         node_offset_px: float = 0.0,
-        head: Head = Head.interpolated,
+        head: Head = "interpolated",
     ) -> None:
         super().__init__()
         self.frontend = frontend

@@ -23,6 +23,6 @@ def pytest_configure(config: pytest.Config) -> None:
         from configs.schema import RuntimeConfig
         from engine.runtime import choose_runtime
 
-        (precision,) = {*PRECISIONS} - {choose_runtime(RuntimeConfig()).precision.name}
+        (precision,) = {*PRECISIONS} - {choose_runtime(RuntimeConfig()).precision}
     if precision:
         os.environ["AUTO_PRECISION"] = precision  # of this process and of all that it starts

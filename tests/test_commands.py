@@ -191,7 +191,7 @@ def test_a_stop_before_anything_is_trained_leaves_nothing_and_ends_like_any_othe
         "    if split == 'val':\n        os.kill(os.getpid(), signal.SIGINT)\n"
         "    return opened(config, split)\n"
         "data.build.open_images = interrupted\n"
-        f"sys.exit(train.main(compose({[*TINY, 'run.root=runs']!r})))"
+        f"sys.exit(train.run(compose({[*TINY, 'run.root=runs']!r})))"
     )
     done = run_script(tmp_path, script)
     assert done.returncode == 75, done.stderr

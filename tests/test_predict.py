@@ -57,7 +57,7 @@ def test_the_answer_is_a_gray_png_of_ids_in_the_images_size(
     with Image.open(work / name / "a.png") as image:
         assert (image.mode, image.size) == ("L", (83, 61))
         ids_HW = np.array(image)
-    trained = restore(composed("predict", PredictConfig, [*words, "input=pictures"]))
+    trained = restore(composed(PredictConfig, [*words, "input=pictures"]))
     pixels = torch.from_numpy(read_image(work / "pictures" / "a.png")).permute(2, 0, 1)[None]
     with torch.inference_mode():
         expected = probabilities(trained.model.eval(), trained.config.validation, pixels).argmax(1)[0]

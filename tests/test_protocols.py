@@ -1,5 +1,7 @@
 """Whole images and tiles answer alike wherever the geometry says they must, and the report says where."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,8 +11,6 @@ from configs.schema import (
     ContextPadding,
     FrontendConfig,
     ModelConfig,
-    Padding,
-    Protocol,
     ValidationConfig,
 )
 from engine.evaluation.inference import tiled_logits, whole_logits
@@ -26,9 +26,7 @@ FRONTEND = FrontendConfig(
 TILE_PX = [64, 56]
 
 
-def network(
-    dilations: list[int] | None, padding: ContextPadding = ContextPadding.each
-) -> tuple[Segmenter, ModelConfig]:
+def network(dilations: list[int] | None, padding: ContextPadding = "each") -> tuple[Segmenter, ModelConfig]:
     """Random weights throughout, double precision."""
     config = ModelConfig(frontend=FRONTEND, context=ContextConfig(dilations=dilations or [1], padding=padding))
     model, _ = build_segmenter(config, 4, (), seed=0)
@@ -59,7 +57,7 @@ def far_from_seams(size: tuple[int, int], reach_px: int) -> Tensor:
     return far[0][:, None] & far[1][None]
 
 
-@pytest.mark.parametrize("padding", ContextPadding)
+@pytest.mark.parametrize("padding", get_args(ContextPadding))
 @pytest.mark.parametrize("dilations", [None, [1], [1, 2], [2, 1]])
 @pytest.mark.parametrize("size", [(128, 112), (101, 150)])
 def test_tiles_answer_as_the_whole_image_does_beyond_the_reach_of_the_context_module(
@@ -76,12 +74,12 @@ def test_tiles_answer_as_the_whole_image_does_beyond_the_reach_of_the_context_mo
 
 
 def test_the_report_says_where_tiles_and_whole_images_may_differ() -> None:
-    tiles = ValidationConfig(protocol=Protocol.tiles, tile_px=[1024, 528])
+    tiles = ValidationConfig(protocol="tiles", tile_px=[1024, 528])
     dilation8, dilation10 = ModelConfig(), ModelConfig(context=ContextConfig(dilations=[1, 1, 2, 4, 8, 16, 32, 64, 1]))
     assert tiling_line(dilation8, ValidationConfig(), has_context=True) == ""
     assert "answer as the whole image does" in tiling_line(dilation8, tiles, has_context=False)
     assert "sees 264 px to every side, so no answer" in tiling_line(dilation8, tiles, has_context=True)
-    wide = ValidationConfig(protocol=Protocol.tiles, tile_px=[1024, 536])
+    wide = ValidationConfig(protocol="tiles", tile_px=[1024, 536])
     assert "within 264 px of a seam" in tiling_line(dilation8, wide, has_context=True)
     assert "sees 1032 px to every side, so no answer" in tiling_line(dilation10, wide, has_context=True)
-    assert "pads each with zeros" in tiling_line(ModelConfig(padding=Padding.zero), tiles, has_context=False)
+    assert "pads each with zeros" in tiling_line(ModelConfig(padding="zero"), tiles, has_context=False)

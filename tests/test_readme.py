@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.compose import _read, _sweep_problems, compose, composed
+from assembly.command import Command
 from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,13 +27,8 @@ def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
         ("runs/NAME/best.pt", tmp_path / "file.pth"),
     ):
         words = [word.replace(f"={place}", f"={path}") for word in words]
-    if words[:1] == ["-m"]:
-        line_read = _read(program, Config, words[1:], sweeping=True)
-        assert not line_read.problems + _sweep_problems(program, Config, line_read.overrides)
-    elif program == "train":
-        compose(words)
-    else:
-        composed(program, {"eval": EvalConfig, "predict": PredictConfig, "analyze": AnalyzeConfig}[program], words)
+    kinds = {"train": Config, "eval": EvalConfig, "predict": PredictConfig, "analyze": AnalyzeConfig}
+    Command(kinds[program], run=lambda config: 0).prepare(words)
 
 
 def test_there_are_commands_of_every_kind() -> None:

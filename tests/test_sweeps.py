@@ -1,6 +1,5 @@
-"""A sweep's jobs stand alone: each leaves its folder and status, none stops another, none is run twice."""
+"""Whole sweeps of train.py: what they share, what they leave, and how they go on."""
 
-import contextlib
 import json
 import os
 import re
@@ -9,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,12 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 import analyze
-from configs.compose import FOLDER, HYDRA_VERSION, ConfigError, _plan, _read, _sweep_problems, compose, entry_point
-from configs.errors import AGAIN_S
-from configs.schema import AnalyzeConfig, Config
+from assembly.command import Command
+from configs.compose import FOLDER, HYDRA_VERSION
+from configs.errors import ConfigError
+from configs.schema import Config
 from engine.runs import checkpoint
-from engine.sweeps.job import run_job
+from engine.sweeps.sweep import Done
 from tests.small_runs import small_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,225 +36,6 @@ TINY = [
 def status(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "status.json").read_text())
     return content
-
-
-def program(folder: Path, text: str) -> Path:
-    path = folder / "program.py"
-    path.write_text(text)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("text", "code", "reason"),
-    [
-        ("raise RuntimeError('out of paper')", 1, "RuntimeError: out of paper"),
-        ("import sys; sys.exit(3)", 3, "it left no message"),
-        ("import sys; sys.exit('bad file')", 1, "bad file"),
-        ("import os; os.kill(os.getpid(), 9)", -9, "killed from outside; most often the machine was out of memory"),
-    ],
-)
-def test_a_job_that_fails_leaves_its_code_and_reason(tmp_path: Path, text: str, code: int, reason: str) -> None:
-    assert run_job(program(tmp_path, text), ["a=1"], tmp_path / "job") == code
-    found = status(tmp_path / "job")
-    assert (found["status"], found["exit_code"], found["reason"], found["words"]) == ("failed", code, reason, ["a=1"])
-
-
-def test_a_job_gets_its_settings_its_folder_and_resume_and_is_skipped_once_it_has_a_summary(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    script = program(
-        tmp_path, "import pathlib, sys; pathlib.Path('told').open('a').write(' '.join(sys.argv[1:]) + '\\n')"
-    )
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "job"
-    assert run_job(script, ["seed=1"], folder) == 0
-    assert (tmp_path / "told").read_text() == f"seed=1 run.dir={folder} resume=auto\n"
-    assert status(folder)["status"] == "finished"
-    (folder / "summary.json").write_text("{}")
-    assert run_job(script, ["seed=1"], folder) == 0
-    assert (tmp_path / "told").read_text().count("\n") == 1
-
-
-SWEEP = """
-import sys
-from pathlib import Path
-from configs.compose import entry_point
-from configs.jobs import Done
-from configs.schema import Config
-from engine.sweeps.job import run_job
-
-def job(words, folder, stops):
-    return Done(run_job(Path("job.py"), words, folder, ["preloaded"], stops))
-
-if __name__ == "__main__":
-    sys.exit(entry_point("train", Config, lambda config: 1, job))
-"""
-# What a run does with signals. It saves for half a second, and is finished when it has been saved before.
-JOB = """
-import os, signal, sys, time
-from pathlib import Path
-
-folder = Path(next(word for word in sys.argv if word.startswith("run.dir="))[8:])
-seed = folder.name[5]
-asked = []
-
-def receive(number, frame):
-    asked.append(number)
-    if len(asked) > 1:
-        os._exit(128 + number)
-
-if (folder / "saved").exists():
-    (folder / "summary.json").write_text("{}")
-    sys.exit()
-if Path("listens").exists():
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, receive)
-Path("begun").write_text(str(os.getpid()))
-Path("begun").rename(f"begun-{seed}")
-while not asked or Path("is-deaf").exists():
-    time.sleep(0.01)
-time.sleep(0.5)
-(folder / "saved").touch()
-sys.exit(75)
-"""
-COMMAND = ["-m", "seed=1,2", "run.root=swept"]
-GROUPS: list[int] = []  # of processes that a test started
-
-
-def wait_until(happens: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def started(folder: Path, marks: Sequence[str], *, preloaded: str = "") -> "subprocess.Popen[str]":
-    """A sweep of two jobs in a process group of its own, `marks` saying what its jobs do."""
-    texts = {"sweep.py": SWEEP, "job.py": JOB, "preloaded.py": preloaded, **dict.fromkeys(marks, "")}
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "sweep.py", *COMMAND]
-    parent = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, start_new_session=True)  # fmt: skip
-    GROUPS.append(parent.pid)
-    return parent
-
-
-@pytest.fixture(autouse=True)
-def no_process_stays() -> Iterator[None]:
-    yield
-    while GROUPS:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(GROUPS.pop(), signal.SIGKILL)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-@pytest.mark.parametrize(
-    ("number", "to_group", "times"),
-    [
-        (signal.SIGINT, True, 1),  # a terminal
-        (signal.SIGHUP, True, 1),
-        (signal.SIGTERM, True, 2),  # `timeout`: to the parent, and at once to the group
-        pytest.param(signal.SIGTERM, False, 1, marks=pytest.mark.slow),
-        pytest.param(signal.SIGUSR1, True, 1, marks=pytest.mark.slow),  # a batch system
-        (signal.SIGUSR2, False, 1),
-    ],
-)
-def test_a_sweep_that_is_asked_to_stop_saves_its_job_and_begins_no_other(
-    tmp_path: Path, number: signal.Signals, to_group: bool, times: int
-) -> None:
-    parent = started(tmp_path, ["listens"])
-    wait_until(lambda: (tmp_path / "begun-1").exists())
-    for _ in range(times):
-        (os.killpg if to_group else os.kill)(parent.pid, number)
-    printed = parent.communicate(timeout=60)[0]
-    assert parent.returncode == 75, printed
-    (job,) = (tmp_path / "swept").glob("seed=*")
-    assert (job / "saved").exists() and status(job)["status"] == "stopped"
-    assert "stopped: 0 jobs finished, 0 failed, 1 stopped" in printed and "Traceback" not in printed
-    assert not list((tmp_path / "swept").glob(".*"))
-
-
-@pytest.mark.parametrize(("number", "to_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
-def test_a_job_that_is_stopped_before_it_trains_counts_as_stopped(
-    tmp_path: Path, number: signal.Signals, to_group: bool
-) -> None:
-    parent = started(tmp_path, [])
-    wait_until(lambda: (tmp_path / "begun-1").exists())
-    (os.killpg if to_group else os.kill)(parent.pid, number)
-    printed = parent.communicate(timeout=60)[0]
-    assert parent.returncode == 75, printed
-    (job,) = (tmp_path / "swept").glob("seed=*")
-    assert status(job)["status"] == "stopped" and "Traceback" not in printed
-    assert (job / "stderr.txt").read_text() == ""
-
-
-def test_a_sweep_is_stopped_while_what_its_jobs_need_is_imported(tmp_path: Path) -> None:
-    parent = started(
-        tmp_path, ["listens"], preloaded="import pathlib, time; pathlib.Path('importing').touch(); time.sleep(50)"
-    )
-    wait_until(lambda: (tmp_path / "importing").exists())
-    os.killpg(parent.pid, signal.SIGINT)
-    printed = parent.communicate(timeout=20)[0]
-    assert parent.returncode == 75 and not (tmp_path / "begun-1").exists(), printed
-    (job,) = (tmp_path / "swept").glob("seed=*")
-    assert status(job)["status"] == "stopped"
-
-
-def test_a_second_signal_ends_the_job_at_once_and_the_sweep_with_it(tmp_path: Path) -> None:
-    parent = started(tmp_path, ["listens", "is-deaf"])
-    wait_until(lambda: (tmp_path / "begun-1").exists())
-    pid = int((tmp_path / "begun-1").read_text())
-    os.killpg(parent.pid, signal.SIGINT)
-    time.sleep(AGAIN_S + 0.1)
-    assert is_alive(pid) and parent.poll() is None
-    os.killpg(parent.pid, signal.SIGINT)
-    printed = parent.communicate(timeout=20)[0]
-    assert parent.returncode == 75 and not is_alive(pid), printed
-    (job,) = (tmp_path / "swept").glob("seed=*")
-    assert status(job)["status"] == "stopped" and not (job / "saved").exists()
-
-
-def test_a_job_whose_sweep_was_killed_saves_and_the_same_command_waits_for_it_and_goes_on(tmp_path: Path) -> None:
-    parent = started(tmp_path, ["listens"])
-    wait_until(lambda: (tmp_path / "begun-1").exists())
-    pid = int((tmp_path / "begun-1").read_text())
-    os.kill(pid, signal.SIGSTOP)  # for the whole time that the next command needs to begin
-    parent.kill()
-    parent.wait()
-    (job,) = (tmp_path / "swept").glob("seed=*")
-    again = started(tmp_path, ["listens"])
-    assert again.stdout is not None
-    first = [again.stdout.readline() for _ in range(2)]
-    os.kill(pid, signal.SIGCONT)
-    assert f"still running in another process, in swept/{job.name}; waiting for it" in first[1]
-    wait_until(lambda: (tmp_path / "begun-2").exists())
-    assert (job / "saved").exists() and not is_alive(pid)
-    assert status(job)["status"] == "finished"
-    os.kill(again.pid, signal.SIGTERM)
-    again.communicate(timeout=60)
-    assert again.returncode == 75
-
-
-def test_a_server_that_is_killed_takes_its_job_along_and_the_next_job_gets_another(tmp_path: Path) -> None:
-    parent = started(tmp_path, ["listens"])
-    wait_until(lambda: (tmp_path / "begun-1").exists())
-    pid = int((tmp_path / "begun-1").read_text())
-    os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
-    wait_until(lambda: (tmp_path / "begun-2").exists())
-    wait_until(lambda: not is_alive(pid))
-    assert [(job / "saved").exists() for job in (tmp_path / "swept").glob("seed=1*")] == [True]
-    os.kill(parent.pid, signal.SIGTERM)
-    printed = parent.communicate(timeout=60)[0]
-    assert parent.returncode == 75 and "stopped: 0 jobs finished, 1 failed, 1 stopped" in printed
 
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -338,13 +118,13 @@ def test_the_leaderboard_stands_beside_the_jobs_and_is_rebuilt_from_disk(
     before = (root / "leaderboard.md").read_text()
     (root / "leaderboard.md").unlink()
     monkeypatch.setattr(sys, "argv", ["analyze.py", f"runs={root}"])
-    assert entry_point("analyze", AnalyzeConfig, analyze.main) == 0
+    assert analyze.COMMAND.start(analyze.main) == 0
     assert (root / "leaderboard.md").read_text() == before and before in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["analyze.py", f"runs={root}", "against=[2,1,1]"])
-    assert entry_point("analyze", AnalyzeConfig, analyze.main) == 0
+    assert analyze.COMMAND.start(analyze.main) == 0
     assert "2,1,1 against the others" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["analyze.py", f"runs={root}", "against=[5]"])
-    assert entry_point("analyze", AnalyzeConfig, analyze.main) == 2
+    assert analyze.COMMAND.start(analyze.main) == 2
     assert "against=[5]: no finished run has these dilations; there are: [" in capsys.readouterr().err
 
 
@@ -416,10 +196,8 @@ def test_a_preset_sweeps_and_the_command_line_wins(tmp_path: Path) -> None:
 
 def test_every_preset_and_launcher_composes() -> None:
     for name in ("schedules", "optuna"):
-        plan = _plan("train", Config, [f"sweep={name}"])
-        line = _read("train", Config, plan.words, sweeping=True)
-        assert plan.has_params and not plan.problems
-        assert not line.problems and not _sweep_problems("train", Config, line.overrides)
+        words = Command(Config, lambda config: 0, lambda *_: Done(0)).prepare(["-m", f"sweep={name}"])
+        assert any(word.startswith("model.context.dilations=") for word in words) and f"sweep={name}" in words
     with initialize_config_dir(str(FOLDER), version_base=HYDRA_VERSION):
         slurm = hydra_compose("train", ["launcher=slurm"], return_hydra_config=True).hydra.launcher
     assert slurm._target_.endswith("SlurmLauncher") and slurm.gpus_per_node == 1
@@ -434,10 +212,12 @@ def test_slurm_is_refused_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_how_to_sweep_is_refused_without_a_sweep_or_without_its_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = Command(Config, lambda config: 0)
     with pytest.raises(ConfigError, match="launcher=joblib: only a sweep is handed out; add -m"):
-        compose(["launcher=joblib"])
-    monkeypatch.setattr("configs.plans.find_spec", lambda _: None)
-    line = _read("train", Config, ["launcher=slurm"], sweeping=True)
-    assert line.problems == [
+        command.prepare(["launcher=joblib"])
+    monkeypatch.setattr("engine.sweeps.plan.find_spec", lambda _: None)
+    with pytest.raises(ConfigError) as refusal:
+        command.prepare(["-m", "launcher=slurm"])
+    assert refusal.value.problems == [
         'launcher=slurm: hydra_plugins.hydra_submitit_launcher is not installed; pip install -e ".[slurm]"'
     ]

@@ -11,23 +11,23 @@ from configs.schema import Head
 
 
 def interpolation_matrix(
-    num_pixels: int, num_cells: int, stride: int, node_offset_px: float, head: Head = Head.interpolated
+    num_pixels: int, num_cells: int, stride: int, node_offset_px: float, head: Head = "interpolated"
 ) -> Tensor:
     """Linear interpolation of cells at pixels as a matrix (num_pixels, num_cells).
 
     Before the first cell and past the last one the nearest cell is repeated (paper's code reads past the end there).
-    With `Head.transposed` zeros lie there: this then is Caffe's bilinear transposed convolution, its kernel
+    With `head=transposed` zeros lie there: this then is Caffe's bilinear transposed convolution, its kernel
     1 - |p - node| / stride written out (kernel 2 * stride, padding stride / 2, nodes at (stride - 1) / 2).
     """
     position = (torch.arange(num_pixels) - node_offset_px) / stride
-    if head is Head.interpolated:
+    if head == "interpolated":
         position = position.clamp(0, num_cells - 1)
     distance = (position[:, None] - torch.arange(num_cells)).abs()
     return (1 - distance).clamp(min=0)
 
 
 def upsample(
-    maps_BKhw: Tensor, size: tuple[int, int], stride: int, node_offset_px: float, head: Head = Head.interpolated
+    maps_BKhw: Tensor, size: tuple[int, int], stride: int, node_offset_px: float, head: Head = "interpolated"
 ) -> Tensor:
     """Maps at cells to maps at the pixels of an image of `size` (height, width), bilinear, in float32."""
     maps = maps_BKhw.float()

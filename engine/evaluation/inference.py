@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from configs.schema import Head, Protocol, ValidationConfig
+from configs.schema import ValidationConfig
 from engine.contracts import DenseModel
 from engine.evaluation.grid import upsample
 
@@ -76,12 +76,12 @@ def authors_probabilities(model: DenseModel, maps: Maps, images_B3HW: Tensor, ti
             horizontal = _tile_range(left, tile_px[1], width, margin).to(images_B3HW.device)
             with torch.autocast(images_B3HW.device.type, enabled=False):
                 logits_BKhw = maps(images_B3HW[..., vertical, :][..., horizontal])
-            if model.head is Head.transposed:
+            if model.head == "transposed":
                 logits_BKhw = _to_pixels(model, logits_BKhw, (step[0], step[1]))
             row.append(logits_BKhw.softmax(1))
         rows.append(torch.cat(row, dim=-1))
     answers = torch.cat(rows, dim=-2)
-    if model.head is Head.transposed:
+    if model.head == "transposed":
         return answers[..., :height, :width]
     return _to_pixels(model, answers, (height, width))
 
@@ -119,14 +119,14 @@ def probabilities(model: DenseModel, config: ValidationConfig, images_B3HW: Tens
 
 def _probabilities_of_view(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps) -> Tensor:
     match config.protocol:
-        case Protocol.authors:
+        case "authors":
             return authors_probabilities(model, maps, images_B3HW, config.tile_px)
-        case Protocol.tiles:
+        case "tiles":
             logits_BKhw = tiled_logits(model, maps, images_B3HW, config.tile_px)
-        case Protocol.whole:
+        case "whole":
             logits_BKhw = whole_logits(model, maps, images_B3HW)
     size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
-    if model.head is Head.transposed:
+    if model.head == "transposed":
         return _to_pixels(model, logits_BKhw, size).softmax(1)
     return _to_pixels(model, logits_BKhw.float().softmax(1), size)
 

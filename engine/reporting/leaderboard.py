@@ -5,7 +5,6 @@ import io
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from engine.runs.resume import BY_NAME, flatten
 NAME = "leaderboard"
 # Where a run lies and how it is repeated, not what it is.
 NO_SETTINGS = ("seed", "run", "resume", "resume_changes", "cache")
-DEFAULTS = asdict(Config(), dict_factory=lambda pairs: {key: getattr(value, "name", value) for key, value in pairs})
+DEFAULTS = Config().model_dump()
 NAMED = ("model.context.dilations", "model.context.widths")  # what a schedule's name says
 
 

@@ -1,7 +1,6 @@
 """What an evaluation leaves on disk: scores.json and the confusion matrix as a picture."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from configs.errors import UserError
@@ -40,7 +39,7 @@ def write_scores(
             "num_scored_classes": scores.num_scored_classes,
             "checkpoint": checkpoint,
             "split": split,
-            "protocol": {**asdict(validation), "protocol": validation.protocol.name, "precision": precision},
+            "protocol": {**validation.model_dump(), "precision": precision},
         },
     )
     write_png(folder / "confusion.png", confusion_figure(scores.confusion_KK, names))

@@ -36,7 +36,7 @@ def header(
         "classes": {"names": list(class_names), "palette": [list(color) for color in palette]},
         "runtime": {
             "device": runtime.device.type,
-            "precision": runtime.precision.name,
+            "precision": runtime.precision,
             "threads": runtime.threads,
         },
         "versions": versions(),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from configs.errors import UserError
-from configs.schema import Config, Resume, ScheduleName
+from configs.schema import Config
 from engine.runs import checkpoint
 from engine.runs.folder import RunFolder, fresh_path, newest_unfinished
 from engine.runs.progress import Progress
@@ -92,7 +92,7 @@ def _refusal_of_steps(change: Change, stage: str, new: Mapping[str, Any], progre
     if change.now < step:
         return f"{change}; {step} steps are done already, so at least {step} are required"
     has_begun, named = step > 0, change.key in new["resume_changes"]
-    if has_begun and not named and new["stage"][stage]["schedule"]["name"] == ScheduleName.poly.name:
+    if has_begun and not named and new["stage"][stage]["schedule"]["name"] == "poly":
         return (
             f"{change}; the learning rate of this stage (schedule poly) falls to 0 over all its steps and would jump; "
             f"if it is meant, say so by name: 'resume_changes=[{change.key}]'"
@@ -105,7 +105,7 @@ def open_run(config: Config, header: dict[str, Any], say: Say) -> tuple[RunFolde
 
     The folder is `run.dir`; or with resume=auto the newest unfinished run of the same config; or a fresh one.
     """
-    wants_resume = config.resume is Resume.auto
+    wants_resume = config.resume == "auto"
     root = Path(config.run.root)
     path = Path(config.run.dir) if config.run.dir else None
     if path is None and wants_resume:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from configs.schema import VOID, Head, LossConfig, LossGrid
+from configs.schema import VOID, Head, LossConfig
 from engine.evaluation.grid import sample_labels, upsample
 
 
@@ -21,7 +21,7 @@ class CrossEntropy:
     config: LossConfig
     stride: int
     node_offset_px: float
-    head: Head = Head.interpolated
+    head: Head = "interpolated"
 
     def _class_weights(self, device: torch.device) -> Tensor | None:
         weights = self.config.class_weights
@@ -29,7 +29,7 @@ class CrossEntropy:
 
     def targets(self, labels_BHW: Tensor) -> Tensor:
         """What the logits are compared with, int64: labels under the cells or all of them."""
-        if self.config.grid is LossGrid.cells:
+        if self.config.grid == "cells":
             labels_BHW = sample_labels(labels_BHW, self.stride, self.node_offset_px)
         return labels_BHW.long()
 
@@ -41,7 +41,7 @@ class CrossEntropy:
 
     def total(self, logits_BKhw: Tensor, targets: Tensor) -> Tensor:
         """The undivided loss; 0, with a gradient, where everything is void."""
-        if self.config.grid is LossGrid.pixels:
+        if self.config.grid == "pixels":
             size = (targets.shape[-2], targets.shape[-1])
             logits_BKhw = upsample(logits_BKhw, size, self.stride, self.node_offset_px, self.head)
         class_weights = self._class_weights(targets.device)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from configs.schema import MomentumForm, OptimizerConfig, OptimizerName
+from configs.schema import OptimizerConfig
 
 BACKBONE = "frontend.conv"  # conv1_1 ... conv5_3: what may come from ImageNet
 
@@ -59,11 +59,11 @@ def build_optimizer(config: OptimizerConfig, named_parameters: Iterable[tuple[st
         for (is_backbone, is_bias), parameters in groups.items()
     ]
     match config.name:
-        case OptimizerName.sgd if config.momentum_form is MomentumForm.caffe:
+        case "sgd" if config.momentum_form == "caffe":
             return CaffeSGD(parameter_groups, lr=0.0, momentum=config.momentum)
-        case OptimizerName.sgd:
+        case "sgd":
             return torch.optim.SGD(parameter_groups, lr=0.0, momentum=config.momentum)
-        case OptimizerName.adamw:
+        case "adamw":
             return torch.optim.AdamW(parameter_groups, lr=0.0, fused=True)
 
 

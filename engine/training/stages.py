@@ -152,7 +152,7 @@ class StageRunner:
         )
         num_trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         description = (
-            f"{config.steps} steps of {config.batch} images, {config.optimizer.name.name} at {config.lr:g}, "
+            f"{config.steps} steps of {config.batch} images, {config.optimizer.name} at {config.lr:g}, "
             f"{num_trained:,} parameters learn"
         )
         self.report.stage_begins(self.progress, config.steps, description)

@@ -1,14 +1,13 @@
 """Paper / code / here: the committed page is what the configs make of it, and a run tells its own deviations."""
 
-import copy
 import functools
-from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from pydantic.fields import FieldInfo
 
 from assembly.protocol import PAGE, SOURCES, deviations, margin_px, page, recipe, rows
 from configs.compose import FOLDER, compose
@@ -45,26 +44,24 @@ SAID = {
 }
 
 
-def changed(config: Config, key: str, value: Any) -> Config:
-    config = copy.deepcopy(config)
-    section, _, name = key.rpartition(".")
-    setattr(functools.reduce(getattr, section.split(".") if section else [], config), name, value)
-    return config
+def changed(section: Any, key: str, value: Any) -> Any:
+    name, _, rest = key.partition(".")
+    return section.model_copy(update={name: changed(getattr(section, name), rest, value) if rest else value})
 
 
-def another(value: Any) -> Any:
+def another(value: Any, annotation: Any) -> Any:
     """A value of the same kind that is not this one."""
+    if get_origin(annotation) is Literal:
+        return next(option for option in get_args(annotation) if option != value)
     match value:
         case bool():
             return not value
-        case Enum():
-            return next(member for member in type(value) if member is not value)
         case int() | float():
             return value + 1
         case str():
             return f"other {value}"
         case [first, *rest]:
-            return [another(first), *rest]
+            return [another(first, None), *rest]
     return [1.0]  # for none, and for an empty list
 
 
@@ -106,19 +103,19 @@ def test_facts_are_the_sources(name: str, stages: str, setting: str) -> None:
     assert (row.paper, row.code) == SAID[name, stages, setting]
 
 
-LEAVES = [
-    key
+LEAVES = {
+    key: entry.annotation
     for parent, section in (("model", ModelConfig), ("stage.joint", StageConfig), ("data.augment", AugmentConfig))
     for key, entry in known_keys(section, parent).items()
-    if entry.section is None
-]
+    if isinstance(entry, FieldInfo)
+}
 
 
 @pytest.mark.parametrize("key", LEAVES)
 def test_no_setting_of_network_stage_or_augmentation_is_left_out(key: str) -> None:
     """Changing it is told, unless the page says that it is not compared."""
     config = recipe("camvid")
-    value = another(functools.reduce(getattr, key.split("."), config))
+    value = another(functools.reduce(getattr, key.split("."), config), LEAVES[key])
     silent = key.replace(".joint.", ".*.") in SOURCES["not compared"]
     assert (deviations(changed(config, key, value)) == deviations(config)) == silent
 
@@ -190,11 +187,11 @@ def test_a_job_of_a_sweep_can_tell_its_deviations() -> None:
         assert GlobalHydra.instance().hydra is at_work
 
 
-@pytest.mark.parametrize("padding", list(Padding))
+@pytest.mark.parametrize("padding", get_args(Padding))
 @pytest.mark.parametrize("words", [["frontend=small"], ["frontend=light"], ["frontend=vgg16"]])
 def test_margin_is_that_of_the_network(words: list[str], padding: Padding) -> None:
     model = compose(words).model
-    model.padding = padding
+    model = model.model_copy(update={"padding": padding})
     assert margin_px(model) == geometry.margin(frontend.layer_table(model.frontend, padding))
 
 

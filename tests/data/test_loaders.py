@@ -18,7 +18,7 @@ import torch.utils.data._utils
 from numpy.typing import NDArray
 
 from configs.errors import UserError
-from configs.schema import AugmentConfig, Mirror
+from configs.schema import AugmentConfig
 from data import loaders
 from data.labels import CAMVID
 from data.loaders import Batch, shuffled_keys, train_batches, validation_batches
@@ -26,7 +26,7 @@ from data.transforms import TrainTransform, is_mirrored
 
 EVERYTHING = AugmentConfig(mirror=True, scale_min=0.5, scale_max=2, rotation_deg=20, color=0.5)
 TRANSFORM = TrainTransform(EVERYTHING, (16, 24), 4)
-CELLS = TrainTransform(EVERYTHING, (16, 24), 4, Mirror.cells)
+CELLS = TrainTransform(EVERYTHING, (16, 24), 4, "cells")
 Pixels = NDArray[np.uint8]
 
 
@@ -139,7 +139,7 @@ def test_a_batch_says_which_cells_are_to_be_mirrored_as_their_keys_do(workers: i
 
 
 def test_a_batch_of_which_the_pixels_are_mirrored_asks_for_no_more() -> None:
-    unmirrored = TrainTransform(AugmentConfig(mirror=False), (16, 24), 4, Mirror.cells)
+    unmirrored = TrainTransform(AugmentConfig(mirror=False), (16, 24), 4, "cells")
     for transform in (TRANSFORM, unmirrored):
         assert next(train(Numbered(SEVEN), transform=transform)).mirrored_B is None
     assert next(validation_batches(Numbered(SEVEN), batch=2, workers=0)).mirrored_B is None

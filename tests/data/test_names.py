@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from configs.check import problems
-from configs.schema import Config, DataConfig, DataName, FolderConfig
+from configs.schema import Config, DataConfig, FolderConfig
 from data.build import digest, open_images
 from data.inputs import read_photograph, requests, write_ids
 from data.names import readable, without_suffix
@@ -35,7 +35,7 @@ def written(folder: Path, name: bytes, suffix: str) -> Path:
 
 
 def own(root: Path, **keys: str) -> DataConfig:
-    return DataConfig(name=DataName.folder, root=str(root), folder=FolderConfig(class_names=["a", "b"], **keys))
+    return DataConfig(name="folder", root=str(root), folder=FolderConfig(class_names=["a", "b"], **keys))
 
 
 @pytest.mark.parametrize(("name", "shown"), ODD.items())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from configs.schema import AugmentConfig, Mirror
+from configs.schema import AugmentConfig
 from data.labels import VOID
 from data.transforms import TrainTransform, _rotation_spare, is_mirrored
 
@@ -62,7 +62,7 @@ def test_mirror_scale_and_position_are_independent_of_each_other() -> None:
 
 def test_a_transform_that_leaves_the_mirror_to_the_cells_mirrors_no_pixel() -> None:
     image, label = noise(60, 70), noise(60, 70)[..., 0]
-    leaves = TrainTransform(EVERYTHING, (32, 40), 8, Mirror.cells)
+    leaves = TrainTransform(EVERYTHING, (32, 40), 8, "cells")
     without = TrainTransform(replace(EVERYTHING, mirror=False), (32, 40), 8)
     assert leaves.leaves_mirror and not without.leaves_mirror
     for index in range(20):
@@ -80,7 +80,7 @@ def test_cells_of_one_sample_in_two_are_mirrored_in_every_epoch_others() -> None
 
 def test_mirrored_cells_do_not_depend_on_the_place_of_the_crop() -> None:
     image = coordinates(100, 100)
-    transform = TrainTransform(AugmentConfig(mirror=True), (24, 24), 0, Mirror.cells)
+    transform = TrainTransform(AugmentConfig(mirror=True), (24, 24), 0, "cells")
     lefts: dict[bool, list[int]] = {False: [], True: []}
     for index in range(400):
         lefts[is_mirrored((0, 0, index))].append(int(transform(image, image[..., 0], (0, 0, index))[0][0, 0, 0]))

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from configs.schema import ContextConfig, FrontendConfig, ModelConfig, Padding
+from configs.schema import ContextConfig, FrontendConfig, ModelConfig
 from models.build import build_segmenter
 from models.caffe import MESSAGES, by_our_names, fitted, read_caffe, to_state
 from models.context import Context
@@ -109,7 +109,7 @@ def test_an_rgb_image_through_our_layer_is_what_opencv_makes_of_the_bgr_image(
 
 def expected_of(dilations: list[int], widths: Sequence[int] = ()) -> dict[str, tuple[int, ...]]:
     """A narrow network's parameters, by the names of the whole."""
-    frontend = Frontend(FrontendConfig(channels=[2, 3, 4, 5, 5], fc_channels=6), 2, Padding.zero)
+    frontend = Frontend(FrontendConfig(channels=[2, 3, 4, 5, 5], fc_channels=6), 2, "zero")
     context = Context(ContextConfig(dilations=dilations, widths=list(widths)), 2, Generator())
     return {
         f"{part}.{name}": tuple(parameter.shape)
@@ -446,7 +446,7 @@ def test_imagenet_weights_start_a_front_end(tmp_path: Path) -> None:
     start = {name: tensors for name, tensors in blobs.items() if name != "final" and not name.startswith("ctx_")}
     path = written(tmp_path / "vgg_conv.caffemodel", start, legacy=True)
     config = ModelConfig(
-        frontend=FrontendConfig(channels=[2, 3, 4, 5, 5], fc_channels=6), padding=Padding.zero, pretrained=str(path)
+        frontend=FrontendConfig(channels=[2, 3, 4, 5, 5], fc_channels=6), padding="zero", pretrained=str(path)
     )
     segmenter, report = build_segmenter(config, 2, (), seed=0)
     assert segmenter.mean_rgb.flatten().tolist() == pytest.approx([122.679, 116.669, 104.007])
@@ -464,7 +464,7 @@ def test_an_inner_product_starts_fc6_and_the_thousand_classes_are_unused(tmp_pat
     blobs, _ = released("camvid")
     blobs = {name: tensors for name, tensors in blobs.items() if name.startswith(("conv", "fc"))}
     blobs |= {"fc6": [blobs["fc6"][0].flatten(1), blobs["fc6"][1]], "fc8": [torch.ones(10, 6), torch.ones(10)]}
-    target = Frontend(FrontendConfig(channels=[2, 3, 4, 5, 5], fc_channels=6), 2, Padding.zero)
+    target = Frontend(FrontendConfig(channels=[2, 3, 4, 5, 5], fc_channels=6), 2, "zero")
     path = written(tmp_path / "vgg.caffemodel", blobs, "layers", legacy=True)
     report = load_into(target, read_pretrained(str(path)))
     assert torch.equal(target.get_parameter("fc6.weight").flatten(1), blobs["fc6"][0])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from configs.schema import ContextConfig, ContextPadding
+from configs.schema import ContextConfig
 from models.coverage import coverage, hdc_m2, path_counts, path_spread, verdict
 
 SCHEDULES = [  # dilations, field in cells, holes per axis, gcd, HDC's M_2, sigma in cells
@@ -120,5 +120,5 @@ def test_a_field_larger_than_the_crop_and_taps_beyond_the_map_are_warned_of() ->
 
 
 def test_taps_reach_the_image_when_all_zeros_are_added_at_the_first_layer() -> None:
-    once = ContextConfig(dilations=[1] * 20 + [32], padding=ContextPadding.once)
+    once = ContextConfig(dilations=[1] * 20 + [32], padding="once")
     assert len(verdict(once, field_px=100, stride=8, crop_px=(256, 256))) == 1

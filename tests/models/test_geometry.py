@@ -2,11 +2,11 @@
 
 import pytest
 
-from configs.schema import ContextConfig, FrontendConfig, Padding
+from configs.schema import ContextConfig, FrontendConfig
 from models import context, frontend, geometry
 from models.geometry import Layer
 
-VGG16 = frontend.layer_table(FrontendConfig(), Padding.reflect)
+VGG16 = frontend.layer_table(FrontendConfig(), "reflect")
 
 
 def test_vgg16_front_end_sees_380_px_and_needs_a_margin_of_186() -> None:
@@ -42,7 +42,7 @@ def test_fields_of_front_end_and_context_are_652_908_2444_px(dilations: list[int
 
 
 def test_zero_padding_needs_no_margin_and_keeps_a_cell_for_each_8_px() -> None:
-    padded = frontend.layer_table(FrontendConfig(), Padding.zero)
+    padded = frontend.layer_table(FrontendConfig(), "zero")
     assert geometry.margin(padded) == 0
     assert [geometry.out_size(padded, size) for size in (256, 257, 360)] == [32, 33, 45]
 

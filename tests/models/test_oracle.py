@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from configs.compose import composed
-from configs.schema import AnalyzeConfig, Head, ModelConfig, Protocol, ValidationConfig
+from configs.schema import AnalyzeConfig, ModelConfig, ValidationConfig
 from engine.evaluation.grid import upsample
 from engine.evaluation.inference import probabilities
 from models.build import build_context, read_released
@@ -58,7 +58,7 @@ class Pair:
         theirs = answer(self.opencv(inputs.shape[:2]), inputs - self.mean_bgr, self.network.last)
         with torch.no_grad():
             logits_BKhw: Tensor = self.ours(as_batch(inputs))
-        if self.ours.head is Head.transposed:
+        if self.ours.head == "transposed":
             size = (8 * logits_BKhw.shape[-2], 8 * logits_BKhw.shape[-1])
             logits_BKhw = upsample(logits_BKhw, size, 8, self.ours.node_offset_px, self.ours.head)
         ours = logits_BKhw[0].numpy()
@@ -68,7 +68,7 @@ class Pair:
     def agreement_of_the_labels(self, picture: Picture, tile_px: list[int]) -> float:
         """Share of the pixels without a tie that get one label from both."""
         theirs = authors_probabilities(self, picture, tile_px)
-        config = ValidationConfig(protocol=Protocol.authors, tile_px=tile_px)
+        config = ValidationConfig(protocol="authors", tile_px=tile_px)
         with torch.no_grad():
             ours = probabilities(self.ours, config, as_batch(picture))[0].numpy()
         second, first = np.sort(theirs, axis=0)[-2:]
@@ -79,7 +79,7 @@ class Pair:
 
 
 def named_config(network: Network, *overrides: str) -> ModelConfig:
-    return composed("analyze", AnalyzeConfig, [f"model={network.model}", *overrides]).model
+    return composed(AnalyzeConfig, [f"model={network.model}", *overrides]).model
 
 
 def as_batch(picture: Picture) -> Tensor:
@@ -153,7 +153,7 @@ def test_our_layers_are_those_of_the_deploy_file(name: str) -> None:
     assert frontend.margin_px == MARGIN_PX
     assert config.tile_px == network.tile_px
     assert config.mean_rgb == pytest.approx(network.mean_bgr[::-1], abs=5e-4)
-    assert (config.head is Head.transposed) == (network.last == "ctx_upsample")
+    assert (config.head == "transposed") == (network.last == "ctx_upsample")
 
 
 @pytest.mark.parametrize("input_px", [(380, 380), (437, 463), (375, 372 + 8 * 66), (372 + 8 * 67 - 3, 377)])

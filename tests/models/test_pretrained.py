@@ -13,7 +13,7 @@ from torchvision.models import VGG16_Weights, vgg16
 
 from configs.check import WEIGHTS
 from configs.compose import compose
-from configs.schema import FrontendConfig, Padding
+from configs.schema import FrontendConfig
 from models.frontend import Frontend
 from models.pretrained import OPTIONS, Pretrained, load_into, read_pretrained
 
@@ -24,7 +24,7 @@ NARROW = [2, 3, 4, 5, 5]
 def frontend(num_classes: int = 3, **changes: object) -> Frontend:
     """VGG's depths, a few channels wide, with the paper's 7x7 fc6."""
     settings = {"channels": NARROW, "fc6_kernel": 7, "fc6_dilation": 4, "fc_channels": 6} | changes
-    return Frontend(FrontendConfig(**settings), num_classes, Padding.zero)  # type: ignore[arg-type]
+    return Frontend(FrontendConfig(**settings), num_classes, "zero")  # type: ignore[arg-type]
 
 
 def torchvision_state(with_classifier: bool = False) -> dict[str, Tensor]:
@@ -51,7 +51,7 @@ def saved(path: Path, state: object, metadata: dict[str, str] | None = None) -> 
 def test_names_and_shapes_are_those_of_torchvisions_own_network() -> None:
     with torch.device("meta"):
         theirs = vgg16().state_dict()
-        ours = Frontend(FrontendConfig(), 21, Padding.reflect)
+        ours = Frontend(FrontendConfig(), 21, "reflect")
     rank = [name for name in theirs if name.startswith("features.")]
     assert rank == [f"features.{index}.{kind}" for index in FEATURES for kind in ("weight", "bias")]
     expected = [tuple(tensor.shape) for name, tensor in ours.state_dict().items() if name.startswith("conv")]

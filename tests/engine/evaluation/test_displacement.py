@@ -12,7 +12,6 @@ from configs.schema import (
     FrontendConfig,
     Head,
     LossConfig,
-    LossGrid,
     ModelConfig,
     Protocol,
     ValidationConfig,
@@ -23,7 +22,7 @@ from models.build import build_context, build_segmenter
 from models.segmenter import Segmenter
 
 # Where a cell sits, px, and where the loss is taken, as the authors train each head.
-TRAINING = {Head.interpolated: (0.0, LossGrid.cells), Head.transposed: (3.5, LossGrid.pixels)}
+TRAINING = {"interpolated": (0.0, "cells"), "transposed": (3.5, "pixels")}
 RAMP_PX = 64  # from dark to bright; a hard edge moves the answer in steps of a cell
 RIM_PX = 12  # where the context module sees the zeros around its map
 EDGE_PX = 84.5  # between two pixels, more than a cell away from where tiles of 64 px meet
@@ -111,7 +110,7 @@ def answered_px(network: Segmenter, protocol: Protocol, axis: Axis, rising: bool
     return torch.tensor(found)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", get_args(Protocol))
 @pytest.mark.parametrize("axis", get_args(Axis))
 def test_the_answer_moves_as_far_as_the_edge_and_lies_where_it_is(
     network: Segmenter, protocol: Protocol, axis: Axis
@@ -123,12 +122,12 @@ def test_the_answer_moves_as_far_as_the_edge_and_lies_where_it_is(
     torch.testing.assert_close((rising + falling) / 2, moves.float(), rtol=0, atol=0.25)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", get_args(Protocol))
 def test_cells_put_elsewhere_than_in_training_are_seen_as_a_shift_by_3_5_px(
     network: Segmenter, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained_px = network.node_offset_px
-    monkeypatch.setattr(network, "head", Head.interpolated)
+    monkeypatch.setattr(network, "head", "interpolated")
     monkeypatch.setattr(network, "node_offset_px", 3.5 - trained_px)
     shifted = torch.tensor(MOVES_PX) + 3.5 - 2 * trained_px
     found = answered_px(network, protocol, "right", rising=True) - EDGE_PX

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from configs.schema import Head
 from engine.evaluation.grid import sample_labels, upsample
 
 
@@ -29,7 +28,7 @@ def test_the_transposed_head_is_the_bilinear_transposed_convolution(size: tuple[
     taps = torch.tensor([1 - abs(k / 8 - (2 * 8 - 1 - 8 % 2) / (2 * 8)) for k in range(16)])
     kernel = torch.outer(taps, taps).expand(3, 1, 16, 16)
     reference = functional.conv_transpose2d(maps, kernel, stride=8, padding=4, groups=3)
-    ours = upsample(maps, size, 8, 3.5, Head.transposed)
+    ours = upsample(maps, size, 8, 3.5, "transposed")
     torch.testing.assert_close(ours, reference[..., : size[0], : size[1]])
 
 

@@ -1,5 +1,7 @@
 """From cells to pixels over any size, in one piece or in tiles."""
 
+from typing import get_args
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from configs.schema import Head, Protocol, ValidationConfig
+from configs.schema import Head, ValidationConfig
 from engine.evaluation.inference import crop_reflected, probabilities, reflected_range, tiled_logits, whole_logits
 
 
@@ -15,7 +17,7 @@ class Blur(nn.Module):
     """A dense model whose answer is known: one valid convolution over (2 m + 8) px at stride 8."""
 
     stride, margin_px, node_offset_px, num_classes, context = 8, 12, 0.0, 3, None
-    head = Head.interpolated
+    head = "interpolated"
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +70,7 @@ def test_flip_averages_with_the_mirrored_answer_of_the_mirrored_image() -> None:
 
 
 def test_scales_keep_the_size_and_tiles_reach_the_protocol() -> None:
-    config = ValidationConfig(protocol=Protocol.tiles, tile_px=[32, 32], scales=[0.5, 1.0, 1.5])
+    config = ValidationConfig(protocol="tiles", tile_px=[32, 32], scales=[0.5, 1.0, 1.5])
     assert probabilities(Blur(), config, photograph(61, 83)).shape == (1, 3, 61, 83)  # type: ignore[arg-type]
 
 
@@ -82,7 +84,7 @@ def test_the_authors_tiles_are_what_opencv_s_borders_make(size: tuple[int, int],
         seen.append(tile[0].permute(1, 2, 0).numpy())
         return Blur()(tile)
 
-    config = ValidationConfig(protocol=Protocol.authors, tile_px=tile_px)
+    config = ValidationConfig(protocol="authors", tile_px=tile_px)
     probabilities(Blur(), config, image, maps)  # type: ignore[arg-type]
     reflect, (height, width) = cv2.BORDER_REFLECT_101, [side + 24 for side in tile_px]
     padded = cv2.copyMakeBorder(image[0].permute(1, 2, 0).numpy(), 12, 12, 12, 12, reflect)
@@ -95,15 +97,15 @@ def test_the_authors_tiles_are_what_opencv_s_borders_make(size: tuple[int, int],
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(seen, expected, strict=True))
 
 
-@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize("head", get_args(Head))
 @pytest.mark.parametrize("size", [(64, 96), (61, 83), (20, 130)])
 def test_the_authors_protocol_answers_as_whole_images_do_where_nothing_beyond_the_margin_is_seen(
     size: tuple[int, int], head: Head
 ) -> None:
     """Both agree up to the last cell inside the image: past it theirs has one more, ours repeats the last."""
     model = Blur()
-    model.head, model.node_offset_px = head, 3.5 if head is Head.transposed else 0.0
-    authors = ValidationConfig(protocol=Protocol.authors, tile_px=[1024, 1024])
+    model.head, model.node_offset_px = head, 3.5 if head == "transposed" else 0.0
+    authors = ValidationConfig(protocol="authors", tile_px=[1024, 1024])
     theirs, ours = (probabilities(model, config, photograph(*size)) for config in (authors, ValidationConfig()))  # type: ignore[arg-type]
     inside = slice(None), slice(None), slice(0, size[0] // 8 * 8 - 7), slice(0, size[1] // 8 * 8 - 7)
     torch.testing.assert_close(theirs[inside], ours[inside], rtol=1e-5, atol=1e-6)
@@ -112,7 +114,7 @@ def test_the_authors_protocol_answers_as_whole_images_do_where_nothing_beyond_th
 def test_the_authors_protocol_is_float32_whatever_the_run_computes_in() -> None:
     model, image = nn.Conv2d(3, 3, 32, stride=8), photograph(40, 40)
     blur = Blur()
-    config = ValidationConfig(protocol=Protocol.authors, tile_px=[40, 40])
+    config = ValidationConfig(protocol="authors", tile_px=[40, 40])
     with torch.inference_mode():
         exact = probabilities(blur, config, image, lambda tile: model(tile.float()))  # type: ignore[arg-type]
         with torch.autocast("cpu", torch.bfloat16):

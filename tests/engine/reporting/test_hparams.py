@@ -10,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from configs.schema import Precision, RuntimeConfig
+from configs.schema import RuntimeConfig
 from engine.evaluation.evaluate import Identity
 from engine.reporting.summary import hparams, write_summary
 from engine.reporting.tensorboard import Board
@@ -28,7 +28,7 @@ HEAD: dict[str, Any] = {
     "data": {"samples": ["names of train", "names of val"], "sizes": [400, 100], "files": ["c", "files of val"]},
     "classes": {"names": ["road", "car"]}, "geometry": {}, "runtime": {}, "versions": {},
 }  # fmt: skip
-RUNTIME = choose_runtime(RuntimeConfig(precision=Precision.float32))
+RUNTIME = choose_runtime(RuntimeConfig(precision="float32"))
 
 
 def finished() -> Progress:

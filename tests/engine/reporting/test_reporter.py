@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from configs.errors import UserError
-from configs.schema import Precision, RuntimeConfig
+from configs.schema import RuntimeConfig
 from engine.process.exits import guarded
 from engine.reporting.score_table import stage_table
 from engine.runs import checkpoint
@@ -87,9 +87,9 @@ def test_the_environment_may_say_what_automatic_precision_means(
     precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(AUTO_PRECISION, precision)
-    assert choose_runtime(RuntimeConfig(threads=1)).precision.name == precision
-    chosen = choose_runtime(RuntimeConfig(threads=1, precision=Precision.float32))
-    assert chosen.precision is Precision.float32, "what the config says needs no environment"
+    assert choose_runtime(RuntimeConfig(threads=1)).precision == precision
+    chosen = choose_runtime(RuntimeConfig(threads=1, precision="float32"))
+    assert chosen.precision == "float32", "what the config says needs no environment"
     monkeypatch.setenv(AUTO_PRECISION, "half")
     with pytest.raises(UserError, match="AUTO_PRECISION=half: float32 or bfloat16"):
         choose_runtime(RuntimeConfig(threads=1))
@@ -104,4 +104,4 @@ def test_a_gpu_is_asked_for_the_same_bits_and_for_float32() -> None:
 
 def test_automatic_choices_are_resolved() -> None:
     runtime = choose_runtime(RuntimeConfig(threads=1))
-    assert runtime.precision.name in ("float32", "bfloat16") and runtime.threads == torch.get_num_threads() == 1
+    assert runtime.precision in ("float32", "bfloat16") and runtime.threads == torch.get_num_threads() == 1

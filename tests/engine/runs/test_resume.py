@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from configs.plain import to_plain
-from configs.schema import Config, Resume, RunConfig
+from configs.schema import Config, RunConfig
 from engine.runs.folder import RunFolder, fresh_path
 from engine.runs.progress import Progress
 from engine.runs.resume import begin, changes, check_same_run, initial_weights, open_run
@@ -19,7 +18,7 @@ STEPS = 1000  # of every stage, the schema's default
 
 def settings(**changed: Any) -> dict[str, Any]:
     """The default config with some keys changed; `__` stands for the dot."""
-    plain = to_plain(Config())
+    plain = Config().model_dump()
     for key, value in changed.items():
         *path, last = key.split("__")
         section = plain
@@ -65,7 +64,7 @@ def test_resume_without_a_folder_takes_the_newest_unfinished_run_of_this_config(
     (finished / "summary.json").write_text("{}")
     for age, path in enumerate((other, finished, second, first)):
         os.utime(path / "last.pt", (10**9 - age, 10**9 - age))
-    assert open_and_close(tmp_path, resume=Resume.auto) == Path(f"resumed {second}")
+    assert open_and_close(tmp_path, resume="auto") == Path(f"resumed {second}")
 
 
 @pytest.mark.parametrize("broken", ["", "[]", '{"seed"', "\0\0\0"])
@@ -75,12 +74,12 @@ def test_a_broken_config_file_of_one_run_hides_no_other(
     good, bad = (open_and_close(tmp_path, content()) for _ in range(2))
     (bad / "config.json").write_text(broken)
     os.utime(good / "last.pt", (10**9, 10**9))
-    assert open_and_close(tmp_path, resume=Resume.auto) == Path(f"resumed {good}")
+    assert open_and_close(tmp_path, resume="auto") == Path(f"resumed {good}")
     assert f"passes over {bad}" in capsys.readouterr().out
 
 
 def test_resume_with_nothing_to_resume_starts_afresh(tmp_path: Path) -> None:
-    assert open_and_close(tmp_path, resume=Resume.auto).is_dir()
+    assert open_and_close(tmp_path, resume="auto").is_dir()
 
 
 def test_a_finished_run_without_a_last_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
@@ -102,7 +101,7 @@ def test_whatever_checkpoint_is_left_belongs_to_a_run_that_only_resume_auto_cont
     with pytest.raises(ValueError, match=r"already holds a run; resume=auto continues it"):
         open_run(Config(run=here), header(), print)
     for run in (here, RunConfig(root=str(tmp_path))):
-        folder, resumed = open_run(Config(run=run, resume=Resume.auto), header(), print)
+        folder, resumed = open_run(Config(run=run, resume="auto"), header(), print)
         folder.close()
         assert folder.path == path and resumed is not None
 
@@ -110,7 +109,7 @@ def test_whatever_checkpoint_is_left_belongs_to_a_run_that_only_resume_auto_cont
 def test_a_run_dir_that_is_not_there_is_told_before_a_run_begins_in_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = Config(run=RunConfig(dir=str(tmp_path / "typo")), resume=Resume.auto)
+    config = Config(run=RunConfig(dir=str(tmp_path / "typo")), resume="auto")
     folder, resumed = open_run(config, header(), print)
     folder.close()
     assert resumed is None and f"there is no {tmp_path / 'typo'} to go on with" in capsys.readouterr().out
@@ -196,7 +195,7 @@ def test_a_finished_run_goes_on_with_more_steps_or_with_another_stage(tmp_path: 
     for more in ({"stages": two, "stage__context__steps": 2 * STEPS}, {"stages": [*two, "joint"]}):
         path = open_and_close(tmp_path, content("context", STEPS, stages=two))
         (path / "summary.json").write_text("{}")
-        config = Config(run=RunConfig(dir=str(path)), resume=Resume.auto)
+        config = Config(run=RunConfig(dir=str(path)), resume="auto")
         same, resumed = open_run(config, header(stages=two), print)
         begin(same, resumed, header(stages=two))
         same.close()
@@ -213,7 +212,7 @@ def test_config_json_keeps_what_finished_stages_had_and_the_history_tells_the_re
     named = ["stage.context.lr"]
     head = header(stage__frontend__validate_steps=7, stage__context__lr=0.5, resume_changes=named, run__dir="x")
     head["versions"] = {"torch": "3"}
-    folder, resumed = open_run(Config(run=RunConfig(dir=str(path)), resume=Resume.auto), head, print)
+    folder, resumed = open_run(Config(run=RunConfig(dir=str(path)), resume="auto"), head, print)
     begin(folder, resumed, head)
     folder.close()
     written = json.loads((path / "config.json").read_text())

@@ -69,9 +69,8 @@ def test_a_damaged_one_is_told_and_trained_anew(tmp_path: Path, capsys: pytest.C
 
 def test_what_a_front_end_does_not_depend_on_does_not_part_runs(tmp_path: Path) -> None:
     def key(*words: str) -> str:
-        from configs.compose import to_plain
 
-        header = {"config": to_plain(compose([*TINY, *words])), "runtime": {"threads": 1}}
+        header = {"config": compose([*TINY, *words]).model_dump(), "runtime": {"threads": 1}}
         return SharedFrontend.of(tmp_path, header, ["files"], {"code": "a"}, print, lambda: None).key
 
     same = key()

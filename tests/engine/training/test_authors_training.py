@@ -25,10 +25,8 @@ from configs.schema import (
     ModelConfig,
     MomentumForm,
     OptimizerConfig,
-    Precision,
     RuntimeConfig,
     ScheduleConfig,
-    ScheduleName,
     StageConfig,
 )
 from data.labels import ClassSet
@@ -244,7 +242,7 @@ def authors_joint(momentum: float) -> Training:
 def authors_context(momentum: float) -> Training:
     """Maps of unmirrored images, labels sampled, then both turned around; the front end keeps its weights."""
     authors, scenes, losses = Authors(weights_of(network()), momentum), Scenes(), []
-    for step, batch in enumerate(stream(Mirror.cells, BATCH)(0, STEPS)):
+    for step, batch in enumerate(stream("cells", BATCH)(0, STEPS)):
         samples = []
         assert batch.mirrored_B is not None
         for name, is_mirrored in zip(batch.names, batch.mirrored_B.tolist(), strict=True):
@@ -263,7 +261,7 @@ def authors_context(momentum: float) -> Training:
 def stream(mirror: Mirror | None, micro_batch: int) -> Batches:
     """Micro-batches of whole scenes from the real loader; None: nothing is mirrored."""
     augment = AugmentConfig(mirror=mirror is not None)
-    transform = TrainTransform(augment, (HEIGHT, WIDTH), MARGIN_PX, mirror or Mirror.pixels)
+    transform = TrainTransform(augment, (HEIGHT, WIDTH), MARGIN_PX, mirror or "pixels")
     return lambda first, last: train_batches(
         Scenes(), transform, micro_batch=micro_batch, first=first, last=last, seed=SEED, workers=0
     )
@@ -284,7 +282,7 @@ def ours(
     momentum: float,
     *,
     accumulation: int = 1,
-    form: MomentumForm = MomentumForm.caffe,
+    form: MomentumForm = "caffe",
     dtype: torch.dtype = torch.float64,
 ) -> Training:
     model = copy.deepcopy(network()).to(dtype)
@@ -296,7 +294,7 @@ def ours(
         accumulation=accumulation,
         validate_steps=STEPS,
         optimizer=OptimizerConfig(momentum=momentum, momentum_form=form, weight_decay=DECAY),
-        schedule=ScheduleConfig(name=ScheduleName.step, every_steps=DROP_STEPS, factor=0.1),
+        schedule=ScheduleConfig(name="step", every_steps=DROP_STEPS, factor=0.1),
     )
     record = Record()
     loop = StageLoop(
@@ -304,7 +302,7 @@ def ours(
         model=model,
         optimizer=build_optimizer(config.optimizer, model.named_parameters()),
         loss=CrossEntropy(LossConfig(), stride=8, node_offset_px=0),
-        runtime=choose_runtime(RuntimeConfig(precision=Precision.float32, threads=1)),
+        runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
         report=record,  # type: ignore[arg-type]
         stop=StopRequest(),
         log_steps=STEPS,
@@ -350,7 +348,7 @@ def test_all_layers_learn_as_the_authors_teach_them(momentum: float, accumulatio
 
 @momenta
 def test_pytorchs_momentum_leaves_the_authors_way_where_the_rate_drops(momentum: float) -> None:
-    found, expected = ours("joint", stream(None, BATCH), momentum, form=MomentumForm.pytorch), authors_joint(momentum)
+    found, expected = ours("joint", stream(None, BATCH), momentum, form="pytorch"), authors_joint(momentum)
     seen = DROP_STEPS + 1  # the first step at the lower rate still finds the weights of the higher one
     np.testing.assert_allclose(found.losses[:seen], expected.losses[:seen], rtol=LOSS_TOLERANCE)
     assert np.abs(np.subtract(found.losses, expected.losses))[seen:].max() > 0.1
@@ -363,7 +361,7 @@ def test_pytorchs_momentum_leaves_the_authors_way_where_the_rate_drops(momentum:
 def test_the_context_module_learns_from_mirrored_maps_as_the_authors_teach_it(
     momentum: float, accumulation: int, dtype: torch.dtype
 ) -> None:
-    batches = stream(Mirror.cells, BATCH // accumulation)
+    batches = stream("cells", BATCH // accumulation)
     found = ours("context", batches, momentum, accumulation=accumulation, dtype=dtype)
     expected = authors_context(momentum)
     np.testing.assert_allclose(found.losses, expected.losses, rtol=LOSS_TOLERANCE)
@@ -375,7 +373,7 @@ def test_the_context_module_learns_from_mirrored_maps_as_the_authors_teach_it(
 
 def test_mirrored_images_would_teach_the_context_module_something_else() -> None:
     def pixels(first: int, last: int) -> Iterator[Batch]:
-        for batch in stream(Mirror.cells, BATCH)(first, last):
+        for batch in stream("cells", BATCH)(first, last):
             assert batch.mirrored_B is not None
             choice_B11 = batch.mirrored_B[:, None, None]
             images = torch.where(choice_B11[..., None], batch.images_B3HW.flip(-1), batch.images_B3HW)

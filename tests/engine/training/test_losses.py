@@ -1,13 +1,14 @@
 """Sum, count, divide once."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from configs.schema import VOID, Head, LossConfig, LossGrid, Precision, RuntimeConfig, StageConfig
+from configs.schema import VOID, LossConfig, LossGrid, RuntimeConfig, StageConfig
 from data.loaders import Batch
 from engine.process.stop import StopRequest
 from engine.runtime import choose_runtime
@@ -18,7 +19,7 @@ from engine.training.losses import CrossEntropy
 class Classifier(nn.Module):
     """A DenseModel of one layer."""
 
-    stride, margin_px, node_offset_px, num_classes, head, context = 8, 0, 0.0, 3, Head.interpolated, None
+    stride, margin_px, node_offset_px, num_classes, head, context = 8, 0, 0.0, 3, "interpolated", None
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +51,7 @@ def test_parts_with_uneven_void_add_up_to_the_whole() -> None:
     torch.testing.assert_close(parts / weight, whole)
 
 
-@pytest.mark.parametrize("grid", list(LossGrid))
+@pytest.mark.parametrize("grid", get_args(LossGrid))
 def test_nothing_but_void_costs_nothing_and_has_a_finite_gradient(grid: LossGrid) -> None:
     loss = CrossEntropy(LossConfig(grid=grid), stride=8, node_offset_px=0)
     targets = loss.targets(torch.full((1, 16, 16), VOID, dtype=torch.uint8))
@@ -82,7 +83,7 @@ def test_class_weights_of_a_ten_thousandth_give_the_loss_of_weights_of_1() -> No
             model=model,
             optimizer=torch.optim.SGD(model.parameters(), lr=0.0),
             loss=loss,
-            runtime=choose_runtime(RuntimeConfig(precision=Precision.float32, threads=1)),
+            runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
             report=None,  # type: ignore[arg-type]  # a gradient reports nothing
             stop=StopRequest(),
             log_steps=1,
@@ -94,7 +95,7 @@ def test_class_weights_of_a_ten_thousandth_give_the_loss_of_weights_of_1() -> No
 
 
 def test_pixel_grid_compares_at_every_pixel() -> None:
-    loss = CrossEntropy(LossConfig(grid=LossGrid.pixels), stride=8, node_offset_px=0)
+    loss = CrossEntropy(LossConfig(grid="pixels"), stride=8, node_offset_px=0)
     labels = torch.randint(0, 3, (1, 16, 24), dtype=torch.uint8)
     targets = loss.targets(labels)
     assert targets.shape == (1, 16, 24) and loss.weight(targets) == 16 * 24

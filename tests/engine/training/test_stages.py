@@ -12,14 +12,10 @@ from torch import Tensor, nn
 
 from configs.errors import UserError
 from configs.schema import (
-    Head,
     OptimizerConfig,
-    OptimizerName,
-    Precision,
     RunConfig,
     RuntimeConfig,
     ScheduleConfig,
-    ScheduleName,
     StageConfig,
     ValidationConfig,
 )
@@ -43,7 +39,7 @@ STEPS = 4
 class Tiny(nn.Module):
     """A DenseModel with a dropout, so that the random state matters."""
 
-    stride, margin_px, node_offset_px, num_classes, head = 8, 0, 0.0, 3, Head.interpolated
+    stride, margin_px, node_offset_px, num_classes, head = 8, 0, 0.0, 3, "interpolated"
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,8 +80,8 @@ def batch_of(numbers: Iterable[int]) -> Batch:
 
 
 def setting(**changes: Any) -> StageConfig:
-    optimizer = OptimizerConfig(name=OptimizerName.adamw)
-    schedule = ScheduleConfig(name=ScheduleName.poly)
+    optimizer = OptimizerConfig(name="adamw")
+    schedule = ScheduleConfig(name="poly")
     values = {"steps": STEPS, "lr": 1e-2, "batch": 4, "accumulation": 2, "validate_steps": 3, **changes}
     return StageConfig(optimizer=optimizer, schedule=schedule, **values)
 
@@ -142,7 +138,7 @@ class Sitting:
             shared_frontend=None,
             header={"schedule": {"dilations": [1], "field_cells": 1}},
         )
-        runtime = choose_runtime(RuntimeConfig(precision=Precision.float32, threads=1))
+        runtime = choose_runtime(RuntimeConfig(precision="float32", threads=1))
         self.model, self.progress = model, progress
         try:
             StageRunner(plan, model, progress, self.folder, runtime, self.report, self.stop).run(resumed)
@@ -286,7 +282,7 @@ def test_a_run_of_a_cpu_goes_on_where_its_random_state_has_no_gpu_s(tmp_path: Pa
     runner = StageRunner.__new__(StageRunner)
     runner.plan = Plan(**{name: None for name in Plan.__dataclass_fields__} | {"seed": 1})  # type: ignore[arg-type]
     runner.progress = sitting.progress
-    runner.runtime = Runtime(torch.device("cuda"), Precision.float32, 1)
+    runner.runtime = Runtime(torch.device("cuda"), "float32", 1)
     runner._restore_random_state(rng)
     assert torch.equal(torch.get_rng_state(), rng["torch"])
 
@@ -305,7 +301,7 @@ def test_accumulation_changes_no_gradient() -> None:
             model=model,
             optimizer=build_optimizer(config.optimizer, model.named_parameters()),
             loss=CrossEntropy(config.loss, 8, 0.0),
-            runtime=choose_runtime(RuntimeConfig(precision=Precision.float32, threads=1)),
+            runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
             report=None,  # type: ignore[arg-type]  # a gradient reports nothing
             stop=StopRequest(),
             log_steps=1,

@@ -1,32 +1,26 @@
-"""What is wrong with a config whose keys and types are right: bounds, and settings that cannot go together."""
+"""Settings that cannot go together, files that are not there: what a config can have wrong though every value fits."""
 
 import os
 from pathlib import Path
 from typing import Any
 
-from configs.bounds import out_of_bounds
+from pydantic.fields import FieldInfo
+
 from configs.keys import did_you_mean, known_keys, unknown_key
-from configs.plain import from_plain, shown
 from configs.schema import (
     AnalyzeConfig,
     Config,
     ContextConfig,
     DataConfig,
-    DataName,
     EvalConfig,
     FrontendConfig,
-    Head,
     LossGrid,
-    MapSource,
-    Mirror,
     ModelConfig,
-    Padding,
     PredictConfig,
-    Protocol,
-    Resume,
     StageConfig,
     ValidationConfig,
 )
+from configs.validation import shown
 
 STAGES = ("frontend", "context", "joint")
 PRETRAINED = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
@@ -41,7 +35,7 @@ def problems(config: Any) -> list[str]:
 
     Looks whether files and folders exist, but opens none.
     """
-    found = out_of_bounds(config)
+    found: list[str] = []
     if isinstance(config, Config):
         found += _stages(config)
         for name in STAGES:
@@ -51,7 +45,7 @@ def problems(config: Any) -> list[str]:
         found += _data(config.data) + _weights(config.model.pretrained)
         found += _existing_file("init.checkpoint", config.init.checkpoint)
         found += _head(config.model) + _resume_changes(config)
-        if config.validation.protocol is Protocol.authors:
+        if config.validation.protocol == "authors":
             found += authors_problems(config.model, config.validation)
     if isinstance(config, EvalConfig):
         found += _evaluation(config)
@@ -65,17 +59,16 @@ def problems(config: Any) -> list[str]:
 
 
 def _evaluation(config: EvalConfig) -> list[str]:
-    found = out_of_bounds(from_plain(config.data, DataConfig, "data"), "data")
-    found += _network_file(config)
-    for key in sorted(config.data.keys() & {"root", "sbd_root"}):
-        found += _existing_folder(f"data.{key}", config.data[key])
+    found = _network_file(config)
+    for key in sorted(config.data.model_fields_set & {"root", "sbd_root"}):
+        found += _existing_folder(f"data.{key}", getattr(config.data, key))
     return found
 
 
 def authors_problems(model: ModelConfig, validation: ValidationConfig) -> list[str]:
     """Why this network cannot be asked the authors' way."""
     found = []
-    if model.padding is not Padding.reflect:
+    if model.padding != "reflect":
         found.append(
             "protocol=authors: it reflects the image by the front end's margin, and with model.padding=zero there is "
             "none; use whole or tiles"
@@ -91,19 +84,20 @@ def authors_problems(model: ModelConfig, validation: ValidationConfig) -> list[s
 def _resume_changes(config: Config) -> list[str]:
     given, known = config.resume_changes, known_keys(Config)
     key = f"resume_changes={shown(given)}"
-    if given and config.resume is Resume.never:
+    if given and config.resume == "never":
         return [f"{key}: it names what may differ when a run goes on; add resume=auto, or leave it out"]
     found = [f"{key}: {unknown_key(name, known)}" for name in given if name not in known]
     return found + [
         f"{key}: {name} cannot change while a run goes on; single keys of stage and data.augment can, for example "
         "stage.joint.lr"
         for name in given
-        if name in known and (not name.startswith(("stage.", "data.augment.")) or known[name].section)
+        if name in known
+        and (not name.startswith(("stage.", "data.augment.")) or not isinstance(known[name], FieldInfo))
     ]
 
 
 def _head(model: ModelConfig) -> list[str]:
-    if model.head is Head.interpolated or model.node_offset_px == TRANSPOSED_OFFSET_PX:
+    if model.head == "interpolated" or model.node_offset_px == TRANSPOSED_OFFSET_PX:
         return []
     return [
         f"model.node_offset_px={shown(model.node_offset_px)}: the transposed convolution puts cell i at pixel "
@@ -157,7 +151,7 @@ def _stage(key: str, stage: StageConfig, data: DataConfig) -> list[str]:
     weights, num_names = stage.loss.class_weights, len(data.folder.class_names)
     if weights and not any(weights):
         found.append(f"{key}.loss.class_weights={shown(weights)}: one weight above 0 is required; [] means 1 for all")
-    if weights and data.name is DataName.folder and len(weights) != num_names:
+    if weights and data.name == "folder" and len(weights) != num_names:
         found.append(
             f"{key}.loss.class_weights={shown(weights)}: one for each of the {num_names} data.folder.class_names "
             f"is required; got {len(weights)}"
@@ -168,7 +162,7 @@ def _stage(key: str, stage: StageConfig, data: DataConfig) -> list[str]:
 def _loss_grids(config: Config) -> list[str]:
     """A loss at the cells needs a label under each of them."""
     offset = config.model.node_offset_px
-    at_cells = [name for name in config.stages if name in STAGES and _grid(config, name) is LossGrid.cells]
+    at_cells = [name for name in config.stages if name in STAGES and _grid(config, name) == "cells"]
     if offset == int(offset) or not at_cells:
         return []
     keys = " ".join(f"stage.{name}.loss.grid=pixels" for name in at_cells)
@@ -181,12 +175,12 @@ def _mirrors(config: Config) -> list[str]:
     """Cells can be mirrored where the front end no longer learns and every cell has a label of its own."""
     found = []
     for name in config.stages:
-        if name not in STAGES or getattr(config.stage, name).mirror is Mirror.pixels:
+        if name not in STAGES or getattr(config.stage, name).mirror == "pixels":
             continue
         key, cure = f"stage.{name}.mirror=cells", f"stage.{name}.mirror=pixels"
         if name != "context":
             found.append(f"{key}: the front end learns from mirrored images here, not from mirrored maps; set {cure}")
-        elif _grid(config, name) is LossGrid.pixels:
+        elif _grid(config, name) == "pixels":
             found.append(
                 f"{key}: a loss at the cells is required, where each has a label that is mirrored with it, and "
                 f"stage.{name}.loss.grid=pixels; set {cure}, or stage.{name}.loss.grid=cells"
@@ -201,7 +195,7 @@ def _kept_maps(config: Config) -> list[str]:
         f"stage.{name}.maps=cached: the front end learns in this stage, so its maps change with every step; only the "
         f"context stage can keep them; set stage.{name}.maps=computed"
         for name in config.stages
-        if name in STAGES and name != "context" and getattr(config.stage, name).maps is MapSource.cached
+        if name in STAGES and name != "context" and getattr(config.stage, name).maps == "cached"
     ]
 
 
@@ -239,18 +233,18 @@ def _context(config: ContextConfig) -> list[str]:
 
 
 def _data(data: DataConfig) -> list[str]:
-    found, name, is_voc = [], data.name.name, data.name is DataName.voc
+    found, name, is_voc = [], data.name, data.name == "voc"
     if data.download and not is_voc:
         found.append(
             f"data.download=true: only voc can be downloaded; set it to false and data.root to the files of {name}"
         )
     found += scenes_problems(data)
-    if data.name is not DataName.shapes and not (is_voc and data.download):
+    if data.name != "shapes" and not (is_voc and data.download):
         found += _existing_folder("data.root", data.root, f"the {name} data set") + _loggable("data.root", data.root)
     if is_voc and "train_aug" in (data.train_split, data.val_split) and not (data.download and data.sbd_root):
         found += _existing_folder("data.sbd_root", data.sbd_root, "the Semantic Boundaries Dataset")
         found += _loggable("data.sbd_root", data.sbd_root)
-    if data.name is DataName.folder and not data.folder.class_names:
+    if data.name == "folder" and not data.folder.class_names:
         found.append(
             "data.folder.class_names=[]: the classes of your labels are required, in the order of their ids; "
             "for example data.folder.class_names=[road,house,tree]"
@@ -266,7 +260,7 @@ def _data(data: DataConfig) -> list[str]:
 
 def scenes_problems(data: DataConfig) -> list[str]:
     """The built-in scenes are drawn: a place that is named for them would be ignored."""
-    if data.name is not DataName.shapes or data.root is None:
+    if data.name != "shapes" or data.root is None:
         return []
     return [
         f"data.root={data.root}: the built-in scenes (data=shapes) lie in no folder; say which data set this is, for "

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.override_parser.types import Override, Quote, QuotedString
-from hydra.types import RunMode
 
+from configs.command_line import text, typed
 from configs.errors import FAILED, INTERRUPTED, OK, STOPPED
-from configs.overrides import text
-from configs.plans import GROUPS, Plan
-from configs.stops import StopWish
+from engine.sweeps.plan import GROUPS, SWEEPS, Plan
+from engine.sweeps.stop import StopWish
 
-SWEEPS = "runs/sweeps"
+HYDRA_OF_A_JOB = ("hydra.job.", "hydra.verbose", "hydra.searchpath")  # settings that a job's own process needs
 REPETITION = ("run.", "runtime.", "cache.", "resume")  # where and how a job runs, not what it gives
 
 
@@ -34,7 +33,7 @@ class Done(NamedTuple):
     page: Sequence[str] = ()
 
 
-Job = Callable[[Sequence[str], Path, Callable[[], int]], Done]  # settings of a run, its folder, `StopWish.count`
+Job = Callable[[Sequence[str], Path, Callable[[], int]], Done]  # words of a run, its folder, `StopWish.count`
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,8 @@ class Sweep:
     """Where the jobs of a sweep run: the same command finds the same folders again."""
 
     job: Job
-    overrides: Sequence[Override]
+    overrides: Sequence[Override]  # of the command line, and what a recipe varies
+    flags: Sequence[str]  # that name the YAML files
     groups: Collection[str]  # names of the groups of YAML files
     plan: Plan
     has_processes: bool  # one for each job, which works in the sweep's folder
@@ -51,52 +51,63 @@ class Sweep:
 
     @property
     def root(self) -> Path:
-        """The folder that was given, else one named after the command; Hydra's notes alone need no name."""
+        """The folder that was named, else one named after the command; Hydra's notes alone need no name."""
         if self.plan.root or not self.has_processes:
             return Path(self.plan.root or SWEEPS)
-        swept = [text(one) for one in self._settings if one.is_sweep_override()]
-        fixed = [text(one) for one in self._settings if not one.is_sweep_override()]
-        return _named(Path(SWEEPS), "sweep", fixed, swept)
+        swept = [typed(override) for override in self._settings if override.is_sweep_override()]
+        return _named(Path(SWEEPS), "sweep", [*self.flags, *self._fixed], swept)
 
     @property
-    def words(self) -> list[str]:
+    def hydra_words(self) -> list[str]:
         """What Hydra is told: the settings that vary, recipes, how to sweep, and where to leave its notes.
 
         What else is the same for all jobs does not pass through it: Optuna's sweeper would write null as None.
         """
-        told = [
-            text(one)
-            for one in self.overrides
-            if one.is_sweep_override() or not self._is_for_jobs(one) or one.key_or_group in self.groups
+        words = [
+            text(override)
+            for override in self.overrides
+            if override.is_sweep_override() or not self._is_for_jobs(override) or override.key_or_group in self.groups
         ]
         folder = QuotedString(str(self.root), Quote.single).with_quotes()
-        params = ["hydra.sweeper.params=null"] if self.plan.has_params else []  # they stand among the words
-        return ["--multirun", *told, f"hydra.sweep.dir={folder}", *params]
+        params = ["hydra.sweeper.params=null"] if self.plan.params else []  # they stand among the words
+        return ["--multirun", *words, f"hydra.sweep.dir={folder}", *params]
 
-    def varied(self, words: Sequence[str]) -> list[str]:
-        """The words of a job without those that all jobs share."""
-        fixed = {one.key_or_group for one in self.overrides if not one.is_sweep_override()}
-        return [word for word in words if word.partition("=")[0] not in fixed]
+    def varied(self, task_overrides: Sequence[str]) -> list[str]:
+        """The words of a job, as Hydra has made them, without those that all jobs share."""
+        fixed = {override.key_or_group for override in self.overrides if not override.is_sweep_override()}
+        words = [word.removeprefix("++") for word in task_overrides]
+        return [word for word in words if word.lstrip("+~").partition("=")[0] not in fixed]
 
-    def run(self, varied: Sequence[str]) -> float:
-        """One combination, by the words that vary. Returns its score; what else is left of it goes to a file."""
-        name = "_".join(
-            f"{key.rpartition('.')[2]}={value}" for key, _, value in (word.partition("=") for word in varied)
-        )
-        name = re.sub(r"[^\w=.]+", "-", name).replace("=-", "=").replace("-_", "_").strip("-")
-        fixed = [text(one) for one in self._settings if not one.is_sweep_override()]
-        settings = [*(word for word in fixed if not word.startswith("run.root=")), *varied]
-        # A recipe may ask for a sweep; its jobs are single runs.
-        single = ["hydra.mode=RUN"] if self.plan.mode is RunMode.MULTIRUN else []
+    def run(self, varied: Sequence[str], subfolder: str = ".") -> float:
+        """One combination, by the words that vary. Returns its score; what else is left of it goes to a file.
+
+        `subfolder` is `hydra.sweep.subdir`: "." leaves the name to us.
+        """
         if self.has_processes:
             self.stop.listen()  # here: a launcher has processes of its own
         if self.stop.count():
             return self._stopped(STOPPED)
-        folder = _named(self.root, name[:100], [word for word in settings if word not in varied], varied)
-        done = self.job([*settings, *single], folder, self.stop.count)
+        folder = self._folder_of_job(varied, subfolder)
+        done = self.job(self._words_of_job(varied), folder, self.stop.count)
         with self._done_file.open("a") as file:
             file.write(json.dumps([folder.name, done]) + "\n")
         return self._stopped(done.code) if done.code in (STOPPED, INTERRUPTED) else done.score
+
+    def _words_of_job(self, varied: Sequence[str]) -> list[str]:
+        fixed = [word for word in self._fixed if not word.startswith("run.root=")]
+        passed_on = [text(override) for override in self.overrides if text(override).startswith(HYDRA_OF_A_JOB)]
+        # A recipe may ask for a sweep; its jobs are single runs.
+        single = ["hydra.mode=RUN"] if self.plan.is_sweep else []
+        return [*self.flags, *fixed, *varied, *passed_on, *single]
+
+    def _folder_of_job(self, varied: Sequence[str], subfolder: str) -> Path:
+        if subfolder != ".":
+            return self.root / subfolder
+        pairs = (word.partition("=") for word in varied)
+        name = "_".join(f"{key.rpartition('.')[2]}={value}" for key, _, value in pairs)
+        name = re.sub(r"[^\w=.]+", "-", name).replace("=-", "=").replace("-_", "_").strip("-")
+        fixed = [word for word in self._fixed if not word.startswith("run.root=")]
+        return _named(self.root, name[:100], [*self.flags, *fixed], varied)
 
     def _stopped(self, code: int) -> float:
         """End the sweep, if this is its first process: the jobs that are left are not begun."""
@@ -139,6 +150,11 @@ class Sweep:
     @property
     def _settings(self) -> list[Override]:
         return [override for override in self.overrides if self._is_for_jobs(override)]
+
+    @property
+    def _fixed(self) -> list[str]:
+        """The words that are the same for all jobs, as one types them."""
+        return [typed(override) for override in self._settings if not override.is_sweep_override()]
 
     @staticmethod
     def _is_for_jobs(override: Override) -> bool:

@@ -1,0 +1,231 @@
+"""An entry point: Hydra composes, the schema judges, and a command runs, alone or for each job of a sweep."""
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from configs.command_line import (
+    CommandLine,
+    choices,
+    comma_problems,
+    flag_problems,
+    read_flags,
+    text,
+    typed,
+)
+from configs.compose import (
+    COMPOSITION_ERRORS,
+    FOLDER,
+    Composition,
+    Kind,
+    Source,
+    composed,
+    explained,
+    plain_of,
+    read,
+    register,
+)
+from configs.errors import OK, WRONG_INPUT, ConfigError
+from configs.schema import Config
+from configs.validation import validated
+from engine.sweeps.plan import (
+    Plan,
+    cluster_problems,
+    folder_problems,
+    how_to_sweep_problems,
+    in_folder,
+    planned,
+    shared_folder_problems,
+)
+from engine.sweeps.sweep import Done, Job, Sweep
+
+FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra then hands errors on, instead of printing and ending
+
+
+@dataclass
+class Command(Generic[Kind]):
+    """What the function below `@hydra.main` does.
+
+    `kind` is the schema. `run` gets the config and returns the exit code. With -m, `job` gets the words of each
+    combination and a folder for its run, in a process of its own; without a `job`, `run` is called for each, and
+    `results` says where it writes: jobs that would write to one folder get their own.
+    """
+
+    kind: type[Kind]
+    run: Callable[[Kind], int]
+    job: Job | None = None
+    results: Callable[[Kind], Path] | None = None
+    _words: list[str] = field(default_factory=list)  # of the command line
+    _sweep: Sweep | None = None
+    _exit_code: int = OK
+
+    def start(self, main: Callable[[], Any]) -> int:
+        """Call `main`, which is below `@hydra.main`, with this process's command line; returns the exit code.
+
+        Wrong input ends with exit code 2 and a message for every problem, before anything runs.
+        """
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while torch is imported ends without a traceback
+        shows_full_error = FULL_ERROR in os.environ
+        os.environ[FULL_ERROR] = "1"
+        paths = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # a launcher's processes import us, too
+        self._words = sys.argv[1:]
+        register(self.kind)
+        try:
+            words = self.prepare(self._words)
+            if self._sweep is not None:
+                self._begin(self._sweep)
+            with arguments(words):
+                main()
+        except ConfigError as error:
+            return _refuse(error.problems)
+        except COMPOSITION_ERRORS as error:
+            if shows_full_error:
+                raise
+            return _refuse([explained(error, self.kind, [])])
+        except SystemExit:  # of a job that was stopped, or Hydra's own
+            code = self._sweep.finish() if self._sweep is not None else OK
+            if code == OK:
+                raise
+            return code
+        return self._sweep.finish() if self._sweep is not None else self._exit_code
+
+    def task(self, composition: DictConfig) -> float:
+        """What Hydra calls, for every job of a sweep, too; returns the job's score, which sweepers look at."""
+        if self._sweep is None:
+            config = self._in_hydra_folder(validated(self.kind, plain_of(composition)))
+            with arguments(self._words):
+                self._exit_code = self.run(config)
+            return 0.0
+        hydra = HydraConfig.get()
+        varied = self._sweep.varied(hydra.overrides.task)
+        if not self._sweep.stop.count():
+            print(f"--- run {hydra.job.num} of the sweep: {' '.join(varied)}", flush=True)
+        return self._sweep.run(varied, hydra.sweep.subdir)
+
+    def prepare(self, command_line: list[str]) -> list[str]:
+        """The words of a command line as Hydra is to see them; decides whether it is a sweep. Raises ConfigError."""
+        flags, flag_words, words = read_flags(command_line)
+        if flags.help or flags.hydra_help or flags.info or flags.shell_completion or flags.experimental_rerun:
+            return command_line
+        wrong = flag_problems(flags, command_line) + _process_problems()
+        if wrong:
+            raise ConfigError(wrong)
+        source = Source.of(self.kind, flags)
+        line = read(source, self.kind, words)
+        composition = Composition.of(source, self.kind, line.single)
+        typed_keys = {override.key_or_group for override in line.overrides}
+        run_root = getattr(getattr(composition.config, "run", None), "root", None)
+        plan = planned(composition.hydra, run_root, typed_keys)
+        if not flags.cfg and (flags.multirun or plan.is_sweep):
+            return self._swept(source, line, plan)
+        is_as_meant = not (line.misses_option or flags.cfg)
+        wrong = [*line.problems, *comma_problems(line.overrides), *composition.problems(with_rules=is_as_meant)]
+        if not flags.cfg:
+            wrong += how_to_sweep_problems(line.overrides, sweeping=False) + _two_folders(line.overrides)
+        if wrong:
+            raise ConfigError(wrong)
+        return [*flag_words, *map(text, line.overrides)]
+
+    def _swept(self, source: Source, line: CommandLine, plan: Plan) -> list[str]:
+        varied = [f"{key}={value}" for key, value in plan.params.items()]
+        line.overrides = [*read(source, self.kind, varied).overrides, *line.overrides]
+        cannot_sweep = how_to_sweep_problems(line.overrides, sweeping=True)
+        wrong = [*line.problems, *cannot_sweep, *plan.problems, *folder_problems(line.overrides)]
+        configs = []
+        if not (line.misses_option or cannot_sweep):
+            for combination in itertools.product(*map(choices, line.overrides)):
+                composition = Composition.of(source, self.kind, combination)
+                wrong += composition.problems()
+                configs += [] if composition.config is None else [composition.config]
+        results = self.results
+        if results is not None and plan.root is None and len({*map(results, configs)}) == len(configs):
+            results = None  # each job writes to a folder of its own
+        if results is not None:
+            wrong += shared_folder_problems(configs, results)
+        if wrong:
+            raise ConfigError(wrong)
+
+        def in_this_process(words: Sequence[str], folder: Path, _: object) -> Done:
+            _, _, settings = read_flags(words)
+            config = composed(self.kind, settings, source)
+            if results is not None:
+                config = in_folder(config, folder if plan.root else results(config) / folder.name)
+            return Done(self.run(config))
+
+        self._sweep = Sweep(
+            self.job or in_this_process, line.overrides, source.flags, line.groups, plan, self.job is not None
+        )
+        return [*source.flags, *self._sweep.hydra_words]
+
+    @staticmethod
+    def _begin(sweep: Sweep) -> None:
+        wrong = cluster_problems(sweep.overrides)
+        if wrong:
+            raise ConfigError(wrong)
+        try:
+            sweep.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"run.root={sweep.root} cannot be written ({error.strerror}); set run.root elsewhere"
+            raise ConfigError([reason]) from error
+        if sweep.has_processes:
+            sweep.stop.listen()
+
+    def _in_hydra_folder(self, config: Kind) -> Kind:
+        """With `hydra.run.dir`, if it was chosen, as the folder of the run or of the results."""
+        if not HydraConfig.initialized() or HydraConfig.get().run.dir == ".":
+            return config
+        folder = HydraConfig.get().runtime.output_dir
+        if isinstance(config, Config):
+            return config.model_copy(update={"run": config.run.model_copy(update={"dir": folder})})
+        return config.model_copy(update={"output": folder})
+
+
+@contextmanager
+def arguments(words: Sequence[str]) -> Iterator[None]:
+    """The words as those of this process's command line."""
+    before = sys.argv[1:]
+    sys.argv[1:] = words
+    try:
+        yield
+    finally:
+        sys.argv[1:] = before
+
+
+def _two_folders(overrides: Sequence[Override]) -> list[str]:
+    folders = {typed(one) for one in overrides if one.key_or_group in ("run.dir", "output", "hydra.run.dir")}
+    if len({folder.partition("=")[2] for folder in folders}) < 2:
+        return []
+    return [f"{' and '.join(sorted(folders, reverse=True))}: both are the folder of results; name one"]
+
+
+def _process_problems() -> list[str]:
+    number = os.environ.get("WORLD_SIZE", "")
+    if number in ("", "0", "1"):
+        return []
+    return [
+        f"WORLD_SIZE={number}: each of torchrun's processes would do all of the work, into one another's files; start "
+        f"this without torchrun, or with --nproc-per-node=1"
+    ]
+
+
+def _refuse(problems: Sequence[str]) -> int:
+    problems = ConfigError(problems).problems
+    program = Path(sys.argv[0]).name
+    if len(problems) == 1:
+        print(f"{program}: {problems[0]}", file=sys.stderr)
+    else:
+        listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, start=1))
+        print(f"{program}: {len(problems)} settings are wrong\n{listed}", file=sys.stderr)
+    return WRONG_INPUT
