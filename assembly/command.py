@@ -38,6 +38,7 @@ from configs.compose import (
 from configs.errors import OK, WRONG_INPUT, ConfigError
 from configs.schema import Config
 from configs.validation import validated
+from engine.process.terminal import surviving_terminal
 from engine.sweeps.plan import (
     Plan,
     cluster_problems,
@@ -86,7 +87,7 @@ class Command(Generic[Kind]):
             words = self.prepare(self._words)
             if self._sweep is not None:
                 self._begin(self._sweep)
-            with arguments(words):
+            with surviving_terminal(), arguments(words):
                 main()
         except ConfigError as error:
             return _refuse(error.problems)
