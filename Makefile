@@ -17,10 +17,11 @@ help:
 
 setup: $(VENV)/.ready
 
-# The stamp is written last: an interrupted set-up is done again.
+# Installing brings the dependencies alone: the programs run from here. The stamp is written last, so that an interrupted
+# set-up is done again.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(BIN)/pip install --quiet --constraint constraints.txt ".[test]"
 	@touch $@
 
 train: setup
