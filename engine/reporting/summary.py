@@ -3,6 +3,7 @@
 import platform
 import shlex
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
@@ -24,7 +25,10 @@ UNSHOWN = ("run.", "runtime.", "cache.", "resume", "data.root", "data.sbd_root")
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    """Of this project as pyproject.toml says, which need not be installed; of Python and of the libraries."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    libraries = {name: version(name) for name in PACKAGES}
+    return {project["name"]: project["version"], "python": platform.python_version(), **libraries}
 
 
 def header(
