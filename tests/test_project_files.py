@@ -1,0 +1,32 @@
+"""The files about the project agree: version, Pythons, commands and tools are the same in each of them."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+JOBS: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+
+
+def commands(job: dict[str, Any]) -> list[str]:
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
+def test_continuous_integration_runs_the_readme_s_two_commands_and_all_checks() -> None:
+    section = README.partition("## Two commands")[2].partition("\n## ")[0]
+    two = re.findall(r"^    (make \w+) +#", section, re.MULTILINE)
+    assert len(two) == 2 and set(two) <= set(commands(JOBS["readme"]))
+    assert "make check" in commands(JOBS["check"])
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {line.removeprefix("make ") for job in JOBS.values() for line in commands(job)} <= targets
+
+
+def test_continuous_integration_begins_with_the_oldest_python() -> None:
+    oldest = JOBS["readme"]["strategy"]["matrix"]["python"][0]
+    assert PROJECT["requires-python"] == f">={oldest}" and PYPROJECT["tool"]["mypy"]["python_version"] == oldest
