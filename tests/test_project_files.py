@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,6 +13,7 @@ README = (ROOT / "README.md").read_text()
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 JOBS: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
 
 
 def commands(job: dict[str, Any]) -> list[str]:
@@ -30,3 +32,12 @@ def test_continuous_integration_runs_the_readme_s_two_commands_and_all_checks() 
 def test_continuous_integration_begins_with_the_oldest_python() -> None:
     oldest = JOBS["readme"]["strategy"]["matrix"]["python"][0]
     assert PROJECT["requires-python"] == f">={oldest}" and PYPROJECT["tool"]["mypy"]["python_version"] == oldest
+
+
+@pytest.mark.parametrize("hook", [hook for repo in HOOKS for hook in repo["hooks"]], ids=lambda hook: hook["id"])
+def test_a_hook_before_a_commit_runs_the_project_s_own_tool(hook: dict[str, Any]) -> None:
+    """And one of those that `make check` runs."""
+    command = hook["entry"].removesuffix(" --force-exclude")
+    tools = [re.split(r"[^\w-]", requirement)[0] for requirement in PROJECT["optional-dependencies"]["test"]]
+    assert Path(command.split()[0]).relative_to(".venv/bin").name in tools
+    assert command.replace(".venv/bin", "$(BIN)") in (ROOT / "Makefile").read_text()
