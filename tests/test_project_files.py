@@ -12,12 +12,24 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 JOBS: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
 
 
 def commands(job: dict[str, Any]) -> list[str]:
     return [step["run"] for step in job["steps"] if "run" in step]
+
+
+def test_the_citation_and_the_newest_section_of_the_changelog_are_of_the_project_s_version() -> None:
+    sections = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert sections[:2] == ["Unreleased", PROJECT["version"]]
+    assert CITATION["version"] == PROJECT["version"] and CITATION["license"] == PROJECT["license"]
+
+
+def test_the_citation_names_the_paper_of_the_readme() -> None:
+    (paper,) = CITATION["references"]
+    assert f"*{paper['title']}*" in README.replace("\n", " ") and paper["url"] in README
 
 
 def test_continuous_integration_runs_the_readme_s_two_commands_and_all_checks() -> None:
