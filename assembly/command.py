@@ -105,7 +105,7 @@ class Command(Generic[Kind]):
     def task(self, composition: DictConfig) -> float:
         """What Hydra calls, for every job of a sweep, too; returns the job's score, which sweepers look at."""
         if self._sweep is None:
-            config = self._in_hydra_folder(validated(self.kind, plain_of(composition)))
+            config = self._in_hydra_folder(validated(self.kind, plain_of(composition, self.kind)))
             with arguments(self._words):
                 self._exit_code = self.run(config)
             return 0.0

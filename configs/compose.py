@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from configs.command_line import PARSER, CommandLine, comma_problems, text
 from configs.errors import ConfigError
-from configs.keys import did_you_mean, known_keys, unknown_key
+from configs.keys import did_you_mean, known_keys, takes_text, unknown_key
 from configs.rules import problems
 from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig, Section
 from configs.validation import section_message, validated, without_errors
@@ -169,7 +169,7 @@ class Composition(Generic[Kind]):
         try:
             with hydra_at(source, kind):
                 whole = hydra.compose(source.name, list(map(text, overrides)), return_hydra_config=True)
-                plain = plain_of(whole)
+                plain = plain_of(whole, kind)
         except COMPOSITION_ERRORS as error:
             return Composition(None, OmegaConf.create({"mode": None}), [explained(error, kind, overrides)])
         groups = [group for group in whole.hydra.runtime.choices if not group.startswith("hydra/")]
@@ -185,17 +185,29 @@ class Composition(Generic[Kind]):
         return [*self.schema_problems, *(problems(self.config) if with_rules and self.config is not None else [])]
 
 
-def plain_of(composition: DictConfig) -> dict[str, Any]:
+def plain_of(composition: DictConfig, kind: type[Section]) -> dict[str, Any]:
     """The settings of ours in what Hydra composed, every interpolation resolved."""
     before = HydraConfig.instance().cfg
     if "hydra" in composition:
         HydraConfig.instance().set_config(composition)  # for `${hydra:...}`
     try:
         ours = OmegaConf.masked_copy(composition, [str(key) for key in composition if key != "hydra"])
+        _decode_interpolations(ours, kind)
         plain: Any = OmegaConf.to_container(ours, resolve=True)
     finally:
         HydraConfig.instance().cfg = before
     return {str(key): value for key, value in plain.items()}
+
+
+def _decode_interpolations(composition: DictConfig, kind: type[Section]) -> None:
+    """Numbers from the environment come as text: `runtime.workers=${oc.env:SLURM_CPUS_PER_TASK}`."""
+    for full, key in known_keys(kind).items():
+        parent, _, name = full.rpartition(".")
+        section = OmegaConf.select(composition, parent) if parent else composition
+        if takes_text(key) or not isinstance(section, DictConfig) or not OmegaConf.is_interpolation(section, name):
+            continue
+        if isinstance(section[name], str):
+            section[name] = PARSER.parse_override(f"{name}={section[name]}").value()
 
 
 def explained(error: Exception, kind: type[Section], overrides: Sequence[Override]) -> str:

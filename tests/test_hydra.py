@@ -80,13 +80,13 @@ def test_a_recipe_of_ones_own_trains_resumes_is_swept_and_is_scored(own: Path) -
         ("train.py --cfg job -p seed hydra.searchpath=[file://own] experiment=mine", "7"),
         ("train.py --cfg job -p seed hydra.searchpath=[file://own] ++seed=3", "3"),
         ("train.py --cfg job -p data.limit +data.limit=3", "3"),
-        ("train.py --cfg job -p data.limit data.limit=3 ~data.limit data.limit=4", "4"),
+        ("train.py --cfg job -p model.context context=large ~model.context.widths", "dilations:\n- 1"),
         ("train.py --cfg job -p data.val_split --resolve data.val_split=${data.train_split}", "train"),
-        ("train.py --cfg job -p data.val_split data.val_split=${data.train_split}", "${data.train_split}"),
+        ("train.py --cfg job -p data data.val_split=${data.train_split}", "val_split: ${data.train_split}"),
         ("train.py --cfg job -p run.root --resolve 'run.root=${oc.env:PLACE}/runs'", "/place/runs"),
         ("train.py --cfg hydra -p hydra.run", "dir: ."),
         ("train.py --cfg all --package hydra.sweep", "dir: runs/sweeps"),
-        ("train.py --cfg job -p model.context.dilations experiment@_global_=shapes context=local", "1"),
+        ("train.py --cfg job -p seed --config-dir own +context@model.other=mine seed=6", "6"),
     ],
 )
 def test_a_config_is_composed_and_shown(own: Path, line: str, shown: str) -> None:

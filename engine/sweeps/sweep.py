@@ -66,10 +66,11 @@ class Sweep:
         words = [
             text(override)
             for override in self.overrides
-            if override.is_sweep_override() or not self._is_for_jobs(override) or override.key_or_group in self.groups
+            if (override.is_sweep_override() or not self._is_for_jobs(override) or override.key_or_group in self.groups)
+            and not override.key_or_group.startswith("hydra.sweeper.params")  # they stand among the settings
         ]
         folder = QuotedString(str(self.root), Quote.single).with_quotes()
-        params = ["hydra.sweeper.params=null"] if self.plan.params else []  # they stand among the words
+        params = ["hydra.sweeper.params=null"] if self.plan.params else []
         return ["--multirun", *words, f"hydra.sweep.dir={folder}", *params]
 
     def varied(self, task_overrides: Sequence[str]) -> list[str]:
