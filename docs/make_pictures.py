@@ -31,6 +31,7 @@ from engine.evaluation.effective_field import HEARD, Measured, Probe
 from engine.evaluation.evaluate import Evaluation, evaluate
 from engine.reporting.coverage_figure import coverage_figure
 from engine.reporting.figures import (
+    INK,
     RIGHT_GRAY,
     VOID_WHITE,
     WRONG_RED,
@@ -41,8 +42,8 @@ from engine.reporting.figures import (
     tiles,
     write_png,
 )
-from engine.reporting.leaderboard import leaderboard
 from engine.reporting.leaderboard_figure import leaderboard_figure
+from engine.reporting.leaderboard_rows import leaderboard_rows
 from engine.runtime import choose_runtime
 from models.coverage import coverage, path_counts
 
@@ -51,7 +52,6 @@ DAY_TWINS, NIGHT_TWINS = (BUTTERFLY, TULIP), (MOTH, LANTERN)
 FLAT_CELLS, TALL_CELLS = 33, 49  # up to the one a field gains nothing on the built-in scenes, from the other on a lot
 SKY_ROWS = 16  # above the centre of a scene's map of 32 rows: its uppermost cells
 DPI, TILE_PX, GAP_PX, HEAD_PX, FOOT_PX, SIDE_PX = 100, 256, 8, 34, 44, 52
-INK = "#1b1b2f"
 
 
 class Drawing(NamedTuple):
@@ -149,16 +149,18 @@ def checkerboard(_: Path) -> Rgb:
 
 
 def schedules(sweep: Path) -> Rgb:
-    rows = leaderboard(sweep)
-    assert len(rows) == 12 and all(len(row["runs"]) == 3 for row in rows), "twelve schedules with three seeds each"
+    rows = leaderboard_rows(sweep)
+    assert len(rows) == 12 and all(len(row.runs) == 3 for row in rows), "twelve schedules with three seeds each"
     for row in rows:
-        said, gain, holes = row["dilations"], row["gain"], row["holes_per_axis"]
-        if row["field_cells"] <= FLAT_CELLS:
-            assert abs(gain) < 0.01, f"{said} is level with the front end, gained {gain}"
-        if row["field_cells"] >= TALL_CELLS and not holes:
-            assert gain > 0.2, f"{said} is far above the front end, gained {gain}"
-    narrow = {bool(row["holes_per_axis"]): row["gain"] for row in rows if row["field_cells"] == TALL_CELLS}
-    assert narrow[False] - narrow[True] > 0.1, f"with {TALL_CELLS} cells holes cost more than ten points: {narrow}"
+        assert row.gain is not None, "every run began with a front end"
+        if row.field_cells <= FLAT_CELLS:
+            assert abs(row.gain) < 0.01, f"{row.dilations} is level with the front end, gained {row.gain}"
+        if row.field_cells >= TALL_CELLS and not row.holes_per_axis:
+            assert row.gain > 0.2, f"{row.dilations} is far above the front end, gained {row.gain}"
+    gain_by_holes = {bool(row.holes_per_axis): row.gain or 0.0 for row in rows if row.field_cells == TALL_CELLS}
+    assert gain_by_holes[False] - gain_by_holes[True] > 0.1, (
+        f"with {TALL_CELLS} cells holes cost more than ten points: {gain_by_holes}"
+    )
     return leaderboard_figure(rows)
 
 

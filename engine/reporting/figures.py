@@ -19,6 +19,7 @@ from engine.contracts import Picture
 from engine.evaluation.effective_field import HEARD
 
 RIGHT_GRAY, WRONG_RED, VOID_WHITE = (225, 225, 225), (200, 30, 30), (255, 255, 255)
+INK, QUIET_INK = "#1b1b2f", "#6b6b80"  # of text on white
 GAP_PX = 4
 MOST_NUMBERED, MOST_NAMED, LONGEST_NAME = 30, 75, 40  # classes with numbers, names on an axis, signs of a name
 FAINTEST_SHOWN = 1e-3  # of the largest gradient
@@ -63,7 +64,7 @@ def confusion_figure(confusion_KK: Sequence[Sequence[int]], class_names: Sequenc
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     named = range(0, num_classes, math.ceil(num_classes / MOST_NAMED))
-    names = [_shortened(class_names[position]) for position in named]
+    names = [shortened(class_names[position], LONGEST_NAME) for position in named]
     axes.set_xticks(named, names, rotation=90)
     axes.set_yticks(named, names)
     axes.set_xlabel("predicted")
@@ -77,8 +78,8 @@ def confusion_figure(confusion_KK: Sequence[Sequence[int]], class_names: Sequenc
     return rendered(figure)
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
+def shortened(name: str, longest: int) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 3]}..."
 
 
 def field_figure(gradient_hw: NDArray[np.float64], effective_cells: float, field_cells: int) -> Rgb:
