@@ -111,10 +111,11 @@ def figures(config: AnalyzeConfig) -> dict[str, Any]:
 
 def layer_figures(model: ModelConfig) -> list[dict[str, Any]]:
     """Of every 3x3 layer of the context module; the 1x1 after them sees no more than they do."""
-    from models import context, frontend, geometry
+    from models import geometry
+    from models.layers import context_layers, frontend_layers
 
-    before = frontend.layer_table(model.frontend, model.padding)
-    layers = context.layer_table(model.context)[: len(model.context.dilations)]
+    before = frontend_layers(model.frontend, model.padding)
+    layers = context_layers(model.context)[: len(model.context.dilations)]
     return [
         {
             "name": layer.name,

@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from configs.schema import ModelConfig, Padding, Protocol, ValidationConfig
-from models import context, frontend, geometry
+from models import geometry
 from models.cost import context_cost
 from models.coverage import coverage, verdict
+from models.layers import context_layers, frontend_layers
 
 
 def network_geometry(config: ModelConfig) -> dict[str, float]:
     """Fields in pixels and cells; sizes of a front end alone and followed by the context module."""
-    frontend_layers = frontend.layer_table(config.frontend, config.padding)
-    context_layers = context.layer_table(config.context)
+    before, after = frontend_layers(config.frontend, config.padding), context_layers(config.context)
     return {
-        "stride": geometry.stride(frontend_layers),
-        "margin_px": geometry.margin(frontend_layers),
+        "stride": geometry.stride(before),
+        "margin_px": geometry.margin(before),
         "node_offset_px": config.node_offset_px,
-        "frontend_field_px": geometry.receptive_field(frontend_layers),
-        "context_field_cells": geometry.receptive_field(context_layers),
-        "field_px": geometry.receptive_field([*frontend_layers, *context_layers]),
+        "frontend_field_px": geometry.receptive_field(before),
+        "context_field_cells": geometry.receptive_field(after),
+        "field_px": geometry.receptive_field([*before, *after]),
     }
 
 
@@ -81,4 +81,4 @@ def tiling_line(config: ModelConfig, validation: ValidationConfig, *, has_contex
 
 def context_reach_px(config: ModelConfig) -> int:
     """How far the context module sees from its cell, to every side."""
-    return geometry.stride(frontend.layer_table(config.frontend, config.padding)) * sum(config.context.dilations)
+    return geometry.stride(frontend_layers(config.frontend, config.padding)) * sum(config.context.dilations)
