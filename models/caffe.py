@@ -1,4 +1,4 @@
-"""Caffe's binary weights (`.caffemodel`): the blobs of every layer, and which of them a network of ours takes.
+"""Caffe's binary weights (`.caffemodel`): the blobs of every layer, and those that a network of ours has a place for.
 
 protobuf's runtime decodes the layers, by a schema of the few fields that weights need. Two things are done beside it:
 
@@ -84,7 +84,7 @@ def _layers(wire: mmap.mmap) -> dict[str, list[Tensor]]:
     layouts = {SCHEMA["NetParameter"][name][0]: kind for name, kind in
                (("layers", "V1LayerParameter"), ("layer", "LayerParameter"))}  # fmt: skip
     budget = iter(range(MAX_FIELDS))
-    found: dict[str, list[Tensor]] = {}
+    layers: dict[str, list[Tensor]] = {}
     for number, start, end in _fields(wire, 0, len(wire), budget):
         if number not in layouts:
             continue
@@ -93,13 +93,13 @@ def _layers(wire: mmap.mmap) -> dict[str, list[Tensor]]:
             if inner == SCHEMA[layout]["blobs"][0]:
                 _check_blob(wire, blob_start, blob_end, budget)
         name, blobs = _decoded(layout, wire, start, end)
-        if blobs and name in found:
+        if blobs and name in layers:
             raise ValueError(f"two layers with weights are called {name}")
         if blobs:
-            found[name] = [_tensor(f"{name}, blob {rank}", *blob) for rank, blob in enumerate(blobs)]
-    if not found:
+            layers[name] = [_tensor(f"{name}, blob {rank}", *blob) for rank, blob in enumerate(blobs)]
+    if not layers:
         raise ValueError("it holds no layer with weights")
-    return found
+    return layers
 
 
 def _fields(wire: mmap.mmap, start: int, end: int, budget: Iterator[int]) -> Iterator[tuple[int, int, int]]:
@@ -169,15 +169,15 @@ def _tensor(blob: str, shape: tuple[int, ...], numbers: bytes, kind: str) -> Ten
         return torch.from_numpy(np.frombuffer(numbers, kind).astype(np.float32).reshape(shape))
 
 
-class Taken(NamedTuple):
-    """What a network takes from a file, and what became of every tensor on either side."""
+class Matched(NamedTuple):
+    """The weights of a file that a network has a place for, and what became of every tensor on either side."""
 
     tensors: dict[str, Tensor]  # by the network's names, in its shapes
     states: dict[str, str]  # tensor of the network: "loaded", "reshaped" or "missing"
     unused: list[str]  # of the file
 
 
-def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Sequence[int]]) -> Taken:
+def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Sequence[int]]) -> Matched:
     """The blobs for a network whose `named_parameters()` have these shapes.
 
     Layers may be missing from the file. Raises UserError, with names and both shapes, where a tensor does not fit, or
@@ -186,28 +186,28 @@ def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Seque
     places = {name.removeprefix("frontend.").removeprefix("context."): name for name in expected}
     num_context = sum(bool(re.fullmatch(r"ctx_conv\d+\.weight", place)) for place in places)
     context = _context_layers(num_context)
-    taken, misfits = Taken({}, dict.fromkeys(expected, "missing"), []), []
+    matched, misfits = Matched({}, dict.fromkeys(expected, "missing"), []), []
     for file_name, tensor in by_our_names(blobs).items():
         layer, _, parameter = file_name.rpartition(".")
         name = places.get(f"{context.get(layer, layer)}.{parameter}")
         shaped = fitted(tensor, expected[name]) if name is not None else None
         if name is not None and shaped is not None:
-            if name in taken.tensors:
+            if name in matched.tensors:
                 raise UserError(f"Caffe's file holds {name} twice: as ct_ and as ctx_; one of them is required")
-            taken.tensors[name] = shaped
-            taken.states[name] = "loaded" if shaped.shape == tensor.shape else "reshaped"
+            matched.tensors[name] = shaped
+            matched.states[name] = "loaded" if shaped.shape == tensor.shape else "reshaped"
         elif name is not None or _is_required(file_name, num_context, places):
             shape = tuple(expected[name]) if name is not None else "absent"
             misfits.append(f"  {file_name}: {tuple(tensor.shape)} in the file, {shape} in the network")
         else:
-            taken.unused.append(file_name)
-    if misfits or not taken.tensors:
+            matched.unused.append(file_name)
+    if misfits or not matched.tensors:
         differing = [f"{len(misfits)} tensors differ, first", *misfits[:5]] if misfits else ["no name agrees"]
         raise UserError("Caffe's file holds another network than model.* describes: " + "\n".join(differing))
-    for name, tensor in taken.tensors.items():
+    for name, tensor in matched.tensors.items():
         if not tensor.isfinite().all():
             raise UserError(f"Caffe's file holds NaN or Inf in {name}; give sound weights")
-    return taken
+    return matched
 
 
 def by_our_names(blobs: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
