@@ -17,7 +17,7 @@ from engine.reporting.coverage_figure import (
     UNUSED,
     coverage_figure,
 )
-from engine.reporting.figures import HEARD_CYAN, Rgb, field_figure, field_legend
+from engine.reporting.figures import OUTLINE_CYAN, Rgb, field_figure, field_legend
 from models.coverage import path_counts
 
 ONE_PATH = tuple(COLOURS(FAINTEST, bytes=True)[:3])
@@ -104,6 +104,6 @@ def test_cells_of_the_effective_field_are_outlined_where_they_lie() -> None:
     shares_hw[4, 4] = shares_hw[0, 0] = shares_hw[0, 8] = shares_hw[8, 0] = shares_hw[8, 8] = 1
     for shown_hw, is_wide in ((shares_hw, True), (np.pad(np.ones((1, 1)), 4), False)):
         picture = field_figure(shown_hw, effective_cells(shown_hw), 9)
-        is_cyan = (picture == [round(255 * value) for value in to_rgb(HEARD_CYAN)]).all(axis=2)
+        is_cyan = (picture == [round(255 * value) for value in to_rgb(OUTLINE_CYAN)]).all(axis=2)
         rows = np.flatnonzero(is_cyan[:550].any(axis=1))  # above the legend
         assert (np.ptp(rows) > 400) == is_wide and len(rows) > 20
