@@ -105,11 +105,11 @@ def _root(config: DataConfig) -> Path:
         raise UserError(f"data.root is not set: the {name} data set lies in files; set data.root=DIR to its folder")
     root = Path(config.root).expanduser()
     may_download = config.name is DataName.voc
-    cure = f"set data.root to the folder of the {name} data set" + (", or data.download=true" if may_download else "")
+    hint = f"set data.root to the folder of the {name} data set" + (", or data.download=true" if may_download else "")
     if may_download and config.download and not root.is_file():
         return root
     if not root.is_dir():
-        raise UserError(f"data.root={config.root}: {'a file' if root.exists() else 'no such folder'}; {cure}")
+        raise UserError(f"data.root={config.root}: {'a file' if root.exists() else 'no such folder'}; {hint}")
     if not any(root.iterdir()):
-        raise UserError(f"data.root={config.root}: the folder is empty; {cure}")
+        raise UserError(f"data.root={config.root}: the folder is empty; {hint}")
     return root

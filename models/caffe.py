@@ -184,8 +184,7 @@ def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Seque
     a convolution of VGG or of the context module is one more than the network has; and where nothing fits.
     """
     places = {name.removeprefix("frontend.").removeprefix("context."): name for name in expected}
-    num_context = sum(bool(re.fullmatch(r"ctx_conv\d+\.weight", place)) for place in places)
-    context = _context_layers(num_context)
+    context = _context_layers([place.removesuffix(".weight") for place in places if re.match(r"ctx_.*\.weight", place)])
     matched, misfits = Matched({}, dict.fromkeys(expected, "missing"), []), []
     for file_name, tensor in by_our_names(blobs).items():
         layer, _, parameter = file_name.rpartition(".")
@@ -196,7 +195,7 @@ def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Seque
                 raise UserError(f"Caffe's file holds {name} twice: as ct_ and as ctx_; one of them is required")
             matched.tensors[name] = shaped
             matched.states[name] = "loaded" if shaped.shape == tensor.shape else "reshaped"
-        elif name is not None or _is_required(file_name, num_context, places):
+        elif name is not None or _is_required(file_name, bool(context), places):
             shape = tuple(expected[name]) if name is not None else "absent"
             misfits.append(f"  {file_name}: {tuple(tensor.shape)} in the file, {shape} in the network")
         else:
@@ -236,16 +235,18 @@ def _without_leading_ones(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape)[next((axis for axis, size in enumerate(shape) if size != 1), len(shape)) :]
 
 
-def _context_layers(num_convolutions: int) -> dict[str, str]:
-    """The released files' names of the 3x3 layers, 1_1, 1_2, 2_1, 3_1, ..., fc1, and of the 1x1, to ours."""
-    theirs = ["conv1_1", "conv1_2", *(f"conv{block}_1" for block in range(2, num_convolutions - 1))]
-    theirs = [*theirs[: max(0, num_convolutions - 1)], "fc1"]
-    ours = {layer: f"ctx_conv{number}" for number, layer in enumerate(theirs, start=1)} | {"final": "ctx_final"}
-    return {f"{prefix}_{layer}": name for prefix in ("ctx", "ct") for layer, name in ours.items()}
+def _context_layers(ours: Sequence[str]) -> dict[str, str]:
+    """The released files' names of the 3x3 layers, 1_1, 1_2, 2_1, 3_1, ..., fc1, and of the 1x1, to ours in order."""
+    if not ours:
+        return {}
+    num_before_last = len(ours) - 2  # 3x3 layers before fc1
+    convolutions = ["conv1_1", "conv1_2", *(f"conv{block}_1" for block in range(2, num_before_last))]
+    theirs = [*convolutions[:num_before_last], "fc1", "final"]
+    return {f"{prefix}{layer}": name for prefix in CONTEXT_PREFIXES for layer, name in zip(theirs, ours, strict=True)}
 
 
-def _is_required(file_name: str, num_context: int, places: Mapping[str, str]) -> bool:
+def _is_required(file_name: str, has_context: bool, places: Mapping[str, str]) -> bool:
     """Whether a network without a place for it must be another one."""
     if file_name.startswith(CONTEXT_PREFIXES):
-        return num_context > 0 and not file_name.startswith("ctx_upsample")
+        return has_context and not file_name.startswith("ctx_upsample")
     return file_name.startswith("conv") and any(place.startswith("conv") for place in places)

@@ -38,7 +38,7 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of every tensor of the network, and what of the file found no use."""
+    """What became of every tensor of the network, and which of the file are unused."""
 
     pretrained: Pretrained
     states: dict[str, str]  # tensor of the network: "loaded", "reshaped", "fresh" or "missing"

@@ -57,7 +57,7 @@ class Segmenter(nn.Module):
     def train(self, mode: bool = True) -> "Segmenter":
         super().train(mode)
         if self.frontend_frozen:
-            self.frontend.eval()  # no dropout in maps that are not being learned
+            self.frontend.eval()  # no dropout in maps that are not trained
         return self
 
     def frontend_digest(self) -> str:

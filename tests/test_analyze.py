@@ -71,7 +71,7 @@ def test_the_wide_module_and_a_single_layer(monkeypatch: pytest.MonkeyPatch, tmp
         (["output=taken"], "output=taken cannot be written"),
     ],
 )
-def test_what_cannot_be_analysed_is_refused_with_the_cure(
+def test_what_cannot_be_analysed_is_refused_with_a_hint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], message: str
 ) -> None:
     (tmp_path / "taken").touch()

@@ -105,8 +105,8 @@ def _numbers(axes: Axes, rows: Sequence[Row], fronts: Sequence[float]) -> None:
 
 
 def _pixels(axes: Axes, x: float, y: float) -> tuple[float, float]:
-    found = axes.transData.transform((x, y))
-    return float(found[0]), float(found[1])
+    x_px, y_px = axes.transData.transform((x, y))
+    return float(x_px), float(y_px)
 
 
 def _axis_of_fields(axes: Axes, rows: Sequence[Row]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from data.inputs import INPUT_CURE, read_photograph, requests
+from data.inputs import INPUT_HINT, read_photograph, requests
 
 ORIENTATION = 0x0112
 
@@ -119,6 +119,6 @@ def test_a_user_without_labels_and_splits_is_told_of_neither(tmp_path: Path) -> 
         requests(tmp_path / "set", tmp_path / "out")
     told.append(str(error.value))
     assert all(str(tmp_path) in message for message in told)
-    assert all(INPUT_CURE in message for message in told[1:5])
+    assert all(INPUT_HINT in message for message in told[1:5])
     for message in told:
         assert not {"label", "split", "data", "sample"} & set(message.replace(".", " ").split()), message

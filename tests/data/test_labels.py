@@ -85,7 +85,7 @@ def test_ids_are_mapped_as_a_loop_over_the_pixels_maps_them() -> None:
 
 
 @pytest.mark.parametrize("strange", [2, 254, 300])
-def test_a_strange_id_is_named_with_file_first_pixel_count_and_cure(strange: int) -> None:
+def test_a_strange_id_is_named_with_file_first_pixel_count_and_hint(strange: int) -> None:
     raw = np.zeros((4, 6), dtype=np.uint16 if strange > 255 else np.uint8)
     raw[2, 5] = raw[3, 0] = strange
     with pytest.raises(ValueError) as error:

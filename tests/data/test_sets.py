@@ -23,7 +23,7 @@ from data.build import content_digest, digest, leaks, open_images
 from data.camvid import COLORS
 from data.dataset import FileSet, Pair
 from data.labels import CAMVID, CITYSCAPES_LABEL_IDS, VOID
-from data.masks import MAX_LOOKED, Masks
+from data.masks import MAX_READ, Masks
 
 Make = Callable[[Path], DataConfig]
 Ids = NDArray[np.uint8]
@@ -537,7 +537,7 @@ def test_whether_labels_are_masks_is_asked_once_ends_at_the_first_1_and_looks_at
     assert [masks.evidence() for _ in range(3)] == ["", "", ""] and seen == few[:8]
     seen.clear()
     assert Masks(many, read).evidence() == f"none of {len(seen)} labels of the split that were looked at holds id 1"
-    assert MAX_LOOKED / 2 < len(seen) <= MAX_LOOKED and seen[0] == many[0] and many.index(seen[-1]) > 4300
+    assert MAX_READ / 2 < len(seen) <= MAX_READ and seen[0] == many[0] and many.index(seen[-1]) > 4300
 
 
 def test_colour_labels_are_decoded_by_the_palette(tmp_path: Path) -> None:
