@@ -35,15 +35,13 @@ def analyze(config: AnalyzeConfig) -> int:
     """Compute, print, write; returns the exit code."""
     from engine.reporting.coverage_figure import coverage_figure
     from engine.reporting.figures import write_png
+    from engine.reporting.score_files import make_output
     from engine.runs.files import write_json
     from models.analysis import analysis_of, analysis_page
     from models.coverage import path_counts
 
     output = results(config)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={output} cannot be written ({error.strerror}); set output elsewhere") from error
+    make_output(output)
     analysis = analysis_of(config)
     dilations = config.model.context.dilations
     counts = [path_counts(dilations[:depth]) for depth in range(1, len(dilations) + 1)]

@@ -10,6 +10,7 @@ protobuf's runtime decodes the layers, by a schema of the few fields that weight
 Layers are decoded one by one out of a memory map: the peak is the file and twice its largest layer.
 """
 
+import functools
 import math
 import mmap
 import re
@@ -28,6 +29,7 @@ from configs.errors import UserError
 MAX_FIELDS = 100_000  # of a whole file, three messages deep; the released networks have fewer than a thousand
 MAX_AXES = 32  # Caffe's own bound
 MAX_NAME_BYTES = 1000
+CAFFE_SUFFIX = ".caffemodel"  # of the files
 CONTEXT_PREFIXES = ("ctx_", "ct_")  # of the context layers, in the released files
 LEGACY_AXES = ("num", "channels", "height", "width")
 
@@ -42,7 +44,9 @@ SCHEMA = {
 }
 
 
-def _message_types() -> dict[str, Any]:
+@functools.cache
+def message_types() -> dict[str, Any]:
+    """protobuf's class for every message of `SCHEMA`."""
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="weights.proto", package="weights", syntax="proto2")
     for message, fields in SCHEMA.items():
@@ -60,9 +64,6 @@ def _message_types() -> dict[str, Any]:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"weights.{name}")) for name in SCHEMA}
-
-
-MESSAGES = _message_types()
 
 
 def read_caffe(path: str | Path) -> dict[str, list[Tensor]]:
@@ -145,7 +146,7 @@ def _decoded(
     layout: str, wire: mmap.mmap, start: int, end: int
 ) -> tuple[str, list[tuple[tuple[int, ...], bytes, str]]]:
     """Name, and of every blob the shape, the numbers' bytes and their type; only those outlive this function."""
-    layer = MESSAGES[layout].FromString(wire[start:end])  # the copy is freed at once
+    layer = message_types()[layout].FromString(wire[start:end])  # the copy is freed at once
     if len(layer.name) > MAX_NAME_BYTES:
         raise ValueError(f"a layer's name has {len(layer.name)} bytes")
     blobs = []

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from configs.errors import UserError
 from configs.schema import FrontendConfig
-from models.caffe import by_our_names, fitted, read_caffe
+from models.caffe import CAFFE_SUFFIX, by_our_names, fitted, read_caffe
 from models.layers import convolution_names
 
 Rgb = tuple[float, float, float]
 
 TORCHVISION_SOURCES = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
-OPTIONS = f"{', '.join(TORCHVISION_SOURCES)}, or a file that ends in .pth, .pt, .safetensors or .caffemodel"
+SAFETENSORS_SUFFIX = ".safetensors"
+SUFFIXES = (".pth", ".pt", SAFETENSORS_SUFFIX, CAFFE_SUFFIX)
+OPTIONS = f"{', '.join(TORCHVISION_SOURCES)}, or a file that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 IMAGENET_MEAN_RGB = (122.679, 116.669, 104.007)  # as VGG's authors subtracted it; files that name no mean expect it
 CAFFE_SCALE_RGB = (1.0, 1.0, 1.0)
 VGG16_CONVOLUTIONS = convolution_names(FrontendConfig().depths)  # by block
@@ -63,12 +65,12 @@ def read_pretrained(source: str) -> Pretrained:
         weights = _torchvision_weights()[source]
         return _from_torchvision(weights, _download(weights), source)
     path = Path(source).expanduser()
-    if path.suffix not in (".pth", ".pt", ".safetensors", ".caffemodel") or not path.is_file():
+    if path.suffix not in SUFFIXES or not path.is_file():
         raise UserError(f"model.pretrained={source}: there is no such file; give one of {OPTIONS}")
-    if path.suffix == ".caffemodel":
+    if path.suffix == CAFFE_SUFFIX:
         return Pretrained(_from_caffe(path), IMAGENET_MEAN_RGB, CAFFE_SCALE_RGB, source)
     content, metadata = _read_file(path)
-    if path.suffix != ".safetensors":
+    if path.suffix != SAFETENSORS_SUFFIX:
         for weights in _torchvision_weights():
             if path.name == Path(weights.url).name:  # torchvision's own file, fetched by hand
                 return _from_torchvision(weights, content, source)
@@ -148,7 +150,7 @@ def _download(weights: Any) -> Mapping[str, Tensor]:
 def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and text metadata. Nothing in the file is ever executed."""
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == SAFETENSORS_SUFFIX:
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
         if zipfile.is_zipfile(path):

@@ -1,5 +1,6 @@
 """The rows of a leaderboard: one for each schedule, from the summaries that a sweep's runs left."""
 
+import functools
 import json
 import statistics
 from collections import Counter
@@ -18,7 +19,6 @@ NAME = "leaderboard"  # of the files, before their extension
 IMAGES = "images"  # the digest of the scored images stands under this key among the settings
 # Where a run lies and how it is repeated, not what it is.
 NO_SETTINGS = ("seed", "run", "resume", "resume_changes", "cache")
-DEFAULTS = asdict(Config(), dict_factory=lambda pairs: {key: getattr(value, "name", value) for key, value in pairs})
 IN_SCHEDULE_NAME = ("model.context.dilations", "model.context.widths")
 SCHEDULE_FIELDS = (
     "dilations", "widths", "field_cells", "field_px", "holes_per_axis", "gcd", "parameters", "multiply_adds",
@@ -128,12 +128,17 @@ def _settings(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str
 
     A setting that was another one in earlier sittings counts with all its values.
     """
-    settings = {**flatten(DEFAULTS), **flatten(config)}
+    settings = {**flatten(_defaults()), **flatten(config)}
     for sitting in summary.get("history", []):
         for key, (before, _) in sitting["changes"].items():
             if key.startswith(BY_NAME) and not key.endswith(".validate_steps"):
                 settings[key] = f"{before}, then {settings[key]}"
     return {key: value for key, value in settings.items() if key.partition(".")[0] not in NO_SETTINGS}
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return asdict(Config(), dict_factory=lambda pairs: {key: getattr(value, "name", value) for key, value in pairs})
 
 
 def _by_images(runs: Sequence[Run]) -> list[list[Run]]:
