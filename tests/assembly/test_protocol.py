@@ -108,7 +108,7 @@ LEAVES = [
 
 @pytest.mark.parametrize("key", LEAVES)
 def test_no_setting_of_network_stage_or_augmentation_is_left_out(key: str) -> None:
-    """Changing it is told, unless the page says that it is not compared."""
+    """Changing it adds a line, unless the page says that it is not compared."""
     config = recipe("camvid")
     value = another(functools.reduce(getattr, key.split("."), config))
     silent = key.replace(".joint.", ".*.") in sources()["not compared"]

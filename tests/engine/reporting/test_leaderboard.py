@@ -161,8 +161,8 @@ def compared(folder: Path) -> dict[str, dict[str, Any]]:
     def refuse(constant: str) -> float:
         raise AssertionError(f"{constant} is no JSON")
 
-    found = json.loads((folder / "comparisons.json").read_text(), parse_constant=refuse)
-    return {gap["second_name"]: gap for gap in found}
+    comparisons = json.loads((folder / "comparisons.json").read_text(), parse_constant=refuse)
+    return {gap["second_name"]: gap for gap in comparisons}
 
 
 def test_the_page_names_the_method_and_what_so_few_seeds_can_carry(scored: Path) -> None:

@@ -63,13 +63,13 @@ def test_every_row_has_a_number_of_its_own_that_overlaps_no_other_and_is_tied_to
     rows: list[Row],
 ) -> None:
     figure = laid_out(rows)
-    axes, found = figure.axes[0], numbers(figure)
-    assert sorted(found) == list(range(1, len(rows) + 1))
-    boxes = [text.get_window_extent() for text in found.values()]
+    axes, number_of = figure.axes[0], numbers(figure)
+    assert sorted(number_of) == list(range(1, len(rows) + 1))
+    boxes = [text.get_window_extent() for text in number_of.values()]
     assert not overlaps(boxes)
     assert all(axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max) for box in boxes)
     ends = [np.asarray(line.get_xydata()) for line in axes.lines]
-    for rank, text in found.items():
+    for rank, text in number_of.items():
         marker = (rows[rank - 1].field_cells, 100 * rows[rank - 1].mean)
         assert any(np.array_equal(end, (marker, text.get_position())) for end in ends), rank
 
@@ -91,9 +91,9 @@ def front_lines(rows: list[Row]) -> tuple[list[float], str]:
 def test_front_ends_that_differ_have_a_line_each_and_their_mean_has_none() -> None:
     same = [row(7, 0.7, gain=0.1), row(9, 0.8, gain=0.2 + 1e-6)]
     assert front_lines(same) == ([pytest.approx(60, abs=1e-3)], "front end alone")
-    levels, words = front_lines([*same, row(9, 0.9, gain=0.1), row(9, 0.5, gain=None)])
+    levels, label = front_lines([*same, row(9, 0.9, gain=0.1), row(9, 0.5, gain=None)])
     assert levels == [pytest.approx(60, abs=1e-3), pytest.approx(80)]
-    assert words == "front ends alone, 60.00 to 80.00"
+    assert label == "front ends alone, 60.00 to 80.00"
 
 
 def test_a_long_sweep_s_picture_stays_of_one_size_and_says_how_many_rows_have_no_number() -> None:
