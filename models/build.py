@@ -9,9 +9,10 @@ from torch import Generator, Tensor
 
 from configs.errors import UserError
 from configs.schema import Head, ModelConfig
-from models.caffe import CONTEXT_PREFIXES, read_caffe, to_state
+from models.caffe import read_caffe
 from models.context import Context
 from models.frontend import Frontend
+from models.matching import CONTEXT_PREFIXES, to_state
 from models.pretrained import IMAGENET_MEAN_RGB, Pretrained, Report, load_into, read_pretrained
 from models.segmenter import Segmenter
 

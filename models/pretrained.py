@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from configs.errors import UserError
 from configs.schema import FrontendConfig
-from models.caffe import CAFFE_SUFFIX, by_our_names, fitted, read_caffe
+from models.caffe import CAFFE_SUFFIX, read_caffe
 from models.layers import convolution_names
+from models.matching import by_our_names, fitted
 
 Rgb = tuple[float, float, float]
 

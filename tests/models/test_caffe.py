@@ -20,9 +20,10 @@ from torch.nn import functional
 
 from configs.schema import ContextConfig, FrontendConfig, ModelConfig, Padding
 from models.build import build_segmenter
-from models.caffe import by_our_names, fitted, message_types, read_caffe, to_state
+from models.caffe import message_types, read_caffe
 from models.context import Context
 from models.frontend import Frontend
+from models.matching import by_our_names, fitted, to_state
 from models.pretrained import Pretrained, Report, load_into, read_pretrained
 from tests.models.caffe_files import RELEASED, encoded, written
 
