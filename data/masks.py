@@ -1,4 +1,4 @@
-"""Whether labels of 0 and 255 alone are masks whose object would be ignored, which only the whole split can tell."""
+"""Whether labels of 0 and 255 alone are masks whose object would be ignored: decided from the whole split."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Which rows of a leaderboard may be compared, and what comes of it."""
+"""Which rows of a leaderboard may be compared, and how far their mean IoU lies apart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ def compare_rows(folder: Path, rows: Sequence[Row], against: Sequence[int] = ())
 
 def _matched_confusions(folder: Path, first: Row, second: Row) -> tuple[list[str], Counts, Counts] | str:
     """The seeds that both rows have, and their confusion matrices (S, N, K, K); or why they are not comparable."""
-    reason = _what_else_differs(first.other_settings, second.other_settings)
+    reason = _other_difference(first.other_settings, second.other_settings)
     if reason:
         return reason
     seeds = [seed for seed in first.runs if seed in second.runs]
@@ -96,8 +96,11 @@ def _matched_confusions(folder: Path, first: Row, second: Row) -> tuple[list[str
     return seeds, np.stack(one), np.stack(other)
 
 
-def _what_else_differs(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """Beside the schedule; empty if nothing does. Images that an older summary does not name are taken for the same."""
+def _other_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """Why two rows cannot be compared by their settings; empty if they differ in the schedule alone.
+
+    Rows of older runs that do not tell their images count as scored on the same ones.
+    """
     keys = [key for key in first if first[key] != second[key] and not key.startswith(SCHEDULE)]
     if keys == [IMAGES]:
         return "scored on other images" if first[IMAGES] and second[IMAGES] else ""

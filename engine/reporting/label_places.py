@@ -58,20 +58,23 @@ def label_boxes(
 
 
 def _best(mark: Point, boxes: Iterator[Box], placed: Sequence[Box], in_the_way: Sequence[Box]) -> Box | None:
-    """Of boxes at a rising distance the first that is right in all respects, or else in most."""
-    second = third = None
+    """Of boxes at a rising distance from their mark the first that meets no placed box, nothing in the way, and whose
+    line to the mark crosses no placed box. Where there is none up to `NEAR_PX` away, the first whose line alone crosses
+    one, or else the first that meets no placed box; None if all do.
+    """
+    first_with_crossing_line = first_in_the_way = None
     for box in boxes:
-        if (second or third) and math.dist(mark, box.centre) > NEAR_PX:
+        if (first_with_crossing_line or first_in_the_way) and math.dist(mark, box.centre) > NEAR_PX:
             break
         if any(map(box.meets, placed)):
             continue
-        third = third or box
+        first_in_the_way = first_in_the_way or box
         if any(map(box.meets, in_the_way)):
             continue
-        second = second or box
+        first_with_crossing_line = first_with_crossing_line or box
         if not any(dot.meets(other) for dot in _dots(mark, box.centre) for other in placed):
             return box
-    return second or third
+    return first_with_crossing_line or first_in_the_way
 
 
 def _outwards(mark: Point, marks: Sequence[Point]) -> float:

@@ -21,11 +21,11 @@ MOST_LISTED, LONGEST_NAME = 40, 34  # rows with a number and a line; signs of a 
 
 def leaderboard_figure(rows: Sequence[Row]) -> Rgb:
     """A marker a row, numbered as in the table: mean IoU and its interval over the field, area by multiply-adds."""
-    return rendered(drawn(rows))
+    return rendered(matplotlib_figure(rows))
 
 
-def drawn(rows: Sequence[Row]) -> Figure:
-    """The same as a figure, for those who ask where things stand in it."""
+def matplotlib_figure(rows: Sequence[Row]) -> Figure:
+    """The same as a matplotlib figure, in which tests can look up where things stand."""
     height = max(LEAST_INCHES, LINE_INCHES * (min(len(rows), MOST_LISTED) + 7))
     figure = Figure(figsize=(10.5, height), dpi=DPI)
     axes = figure.add_axes((0.075, 0.75 / height, 0.58, 1 - 1.15 / height))
@@ -62,7 +62,7 @@ def _area(rows: Sequence[Row], row: Row) -> float:
 
 
 def _front_ends(axes: Axes, rows: Sequence[Row]) -> list[float]:
-    """A line for every front end that rows were gained over; returns their mean IoU in per cent, rising.
+    """A dashed line for every front end that gains are counted from; returns their mean IoU in per cent, rising.
 
     Rows of other seeds or settings stand on other front ends, and no mean of those is anybody's score.
     """

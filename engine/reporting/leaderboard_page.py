@@ -10,8 +10,8 @@ from engine.reporting.comparisons import Comparison, Comparisons
 from engine.reporting.leaderboard_rows import Row, plain_cell, settings_text
 from engine.reporting.score_table import schedule_name
 
-ENOUGH_SEEDS = 5  # that a page with fewer of them advises
-TITLES_BY_KEY = {"mean_iou": "mean_iou_seed_", "runs": "run_seed_", "class_gain": "class_gain_"}  # beginnings
+ENOUGH_SEEDS = 5  # with fewer the page says what so many would certify
+TITLES_BY_KEY = {"mean_iou": "mean_iou_seed_", "runs": "run_seed_", "class_gain": "class_gain_"}  # titles begin so
 
 
 class Column(NamedTuple):

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from engine.reporting.label_places import Box, label_boxes
-from engine.reporting.leaderboard_figure import MOST_LISTED, drawn
+from engine.reporting.leaderboard_figure import MOST_LISTED, matplotlib_figure
 from engine.reporting.leaderboard_rows import Row
 
 
@@ -45,7 +45,7 @@ SPARSE = ranked([row(67, 0.94), row(65, 0.9387), row(65, 0.9317), row(49, 0.93),
 
 
 def laid_out(rows: list[Row]) -> Figure:
-    figure = drawn(rows)
+    figure = matplotlib_figure(rows)
     FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     return figure
 
@@ -98,7 +98,7 @@ def test_front_ends_that_differ_have_a_line_each_and_their_mean_has_none() -> No
 
 def test_a_long_sweep_s_picture_stays_of_one_size_and_says_how_many_rows_have_no_number() -> None:
     rows = ranked([row(2 * k + 3, 0.5 + k / 1000, interval=None) for k in range(MOST_LISTED + 20)])
-    figure, shorter = drawn(rows), drawn(rows[:MOST_LISTED])
+    figure, shorter = matplotlib_figure(rows), matplotlib_figure(rows[:MOST_LISTED])
     assert figure.get_size_inches().tolist() == shorter.get_size_inches().tolist()
     assert any(text.get_text() == "20 more, without numbers: see leaderboard.md" for text in figure.texts)
 
