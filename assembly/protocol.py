@@ -1,7 +1,7 @@
-"""Paper, authors' code and this project side by side: `docs/protocol.md`, and what a run says of its own deviations.
+"""How a run stands to the paper and to the authors' code, setting by setting.
 
-What the sources say stands in protocol.yaml, what this project does in the configs alone.
-`python -m assembly.protocol` writes the page again.
+What the sources say stands in configs/protocol.yaml, what this project does in its configs alone. A run prints its own
+deviations; docs/make_protocol.py writes those of all recipes to docs/protocol.md.
 """
 
 import functools
@@ -15,24 +15,13 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from configs.compose import FOLDER, compose, composed, options_of
-from configs.rules import POOLED_BLOCKS
-from configs.schema import AnalyzeConfig, Config, ModelConfig
+from configs.compose import FOLDER, compose
+from configs.schema import Config, ModelConfig
 from configs.validation import shown
+from models import geometry
+from models.layers import frontend_layers
 
-PAGE = FOLDER.parent / "docs" / "protocol.md"
-SOURCES: Any = OmegaConf.to_container(OmegaConf.load(FOLDER / "protocol.yaml"))
-STRIDE: int = 2**POOLED_BLOCKS
 NOT_STATED = "not stated"
-INTRODUCTION = """# Protocol
-
-Written by `python -m assembly.protocol` from the configs and [protocol.yaml](../configs/protocol.yaml); a test holds it
-to them. *Paper* is the text of Yu and Koltun (ICLR 2016), *code* the authors' release, *here* the recipe as it runs.
-**Bold** differs from one of the two, or fills in what neither says; the number leads to the reason. Settings have the
-names and units of [schema.py](../configs/schema.py); inputs include the margin. A run prints the bold lines of its own
-config when it starts, with what the user changed.
-
-The paper's results on VOC with COCO have no recipe: COCO is not among the data sets."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +41,20 @@ class Row:
         return {self.paper, self.code} - {NOT_STATED} != {self.here}
 
     def __str__(self) -> str:
-        said = {"paper": self.paper, "code": self.code}
+        values = {"paper": self.paper, "code": self.code}
         if self.paper == self.code:
-            said = {"paper and code": self.paper}
-        told = [f"{source} {value}" for source, value in said.items() if value != NOT_STATED]
+            values = {"paper and code": self.paper}
+        stated = [f"{source} {value}" for source, value in values.items() if value != NOT_STATED]
         setting = f"{', '.join(self.stages)} {self.name}".lstrip()
         remark = f" ({self.remark})" if self.remark else ""
-        return f"{setting}: {self.here}; {', '.join(told) or 'neither paper nor code says'}{remark}"
+        return f"{setting}: {self.here}; {', '.join(stated) or 'neither paper nor code says'}{remark}"
+
+
+@functools.cache
+def sources() -> dict[str, Any]:
+    """What protocol.yaml says of paper and code."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(FOLDER / "protocol.yaml"))
+    return dict(content)
 
 
 def deviations(config: Config) -> list[str]:
@@ -67,9 +63,9 @@ def deviations(config: Config) -> list[str]:
     It tells the reason, or the recipe's value where the user set another one. A config that is no recipe of the paper
     gets one line that says so.
     """
-    if config.experiment in SOURCES["recipes"]:
+    if config.experiment in sources()["recipes"]:
         return [str(row) for row in rows(config) if row.deviates]
-    others = [name for name in SOURCES["recipes"] if name.startswith(config.data.name)]
+    others = [name for name in sources()["recipes"] if name.startswith(config.data.name)]
     advice = f"; experiment={others[0]} does" if others else ""
     return [f"{config.experiment} reproduces no result of the paper{advice}"]
 
@@ -79,19 +75,19 @@ def rows(config: Config) -> list[Row]:
 
     A stage that the paper's recipe does not have is not compared: `stages` tells that it is there.
     """
-    own, source = recipe(config.experiment), SOURCES["recipes"][config.experiment]
-    stages = [stage for stage in config.stages if f"{source} {stage}" in SOURCES["stage"]]
-    settings = [("", name) for name in SOURCES["run"]["every"]]
-    settings += [(stage, name) for name in SOURCES["stage"]["every"] for stage in stages]
-    found: dict[Row, tuple[str, ...]] = {}
+    own, source = recipe(config.experiment), sources()["recipes"][config.experiment]
+    stages = [stage for stage in config.stages if f"{source} {stage}" in sources()["stage"]]
+    settings = [("", name) for name in sources()["run"]["every"]]
+    settings += [(stage, name) for name in sources()["stage"]["every"] for stage in stages]
+    stages_of: dict[Row, tuple[str, ...]] = {}
     for stage, name in settings:
-        here, planned = (_text(_value(each, stage, name)) for each in (config, own))
-        row = Row((), name, *_said(source, stage, name), here)
+        here, in_recipe = (value_text(_value(each, stage, name)) for each in (config, own))
+        row = Row((), name, *_source_values(source, stage, name), here)
         if row.deviates:
-            changed = f"changed: the recipe has {planned}"
-            row = replace(row, remark=_reason(config.experiment, stage, name) if here == planned else changed)
-        found[row] = (*found.get(row, ()), *filter(None, [stage]))
-    return [replace(row, stages=stages) for row, stages in found.items()]
+            changed = f"changed: the recipe has {in_recipe}"
+            row = replace(row, remark=_reason(config.experiment, stage, name) if here == in_recipe else changed)
+        stages_of[row] = (*stages_of.get(row, ()), *filter(None, [stage]))
+    return [replace(row, stages=stages) for row, stages in stages_of.items()]
 
 
 @functools.cache
@@ -101,18 +97,16 @@ def recipe(name: str) -> Config:
         return compose([f"experiment={name}", f"data.root={FOLDER}", f"data.sbd_root={FOLDER}"])
 
 
-def margin_px(model: ModelConfig) -> int:
-    """What an unpadded front end eats at each side, (receptive field - stride) / 2; the field from the last layer back.
+def value_text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}".replace("e-0", "e-")
+    if isinstance(value, list):
+        return f"[{', '.join(map(value_text, value))}]"
+    return "none" if value is None else shown(value)
 
-    `models.geometry` knows it of any stack of layers, but configs import no model.
-    """
-    if model.padding == "zero":
-        return 0
-    frontend = model.frontend
-    field = 1 + frontend.fc6_dilation * (frontend.fc6_kernel - 1)
-    for block in reversed(range(len(frontend.depths))):
-        field = (2 * field if block < POOLED_BLOCKS else field) + 2 * frontend.dilations[block] * frontend.depths[block]
-    return (field - STRIDE) // 2
+
+def with_margin(model: ModelConfig, sides_px: list[int]) -> list[int]:
+    return [side + 2 * _margin_px(model) for side in sides_px]
 
 
 @contextmanager
@@ -126,18 +120,18 @@ def _outside_hydra() -> Iterator[None]:
         GlobalHydra.instance().hydra = running
 
 
-def _said(source: str, stage: str, name: str) -> tuple[str, str]:
+def _source_values(source: str, stage: str, name: str) -> tuple[str, str]:
     """What paper and code say of a setting: the narrowest of the sections that name it."""
-    sections = SOURCES["stage" if stage else "run"]
+    sections = sources()["stage" if stage else "run"]
     order = ("every", stage, f"{source} {stage}") if stage else ("every", source)
     fact = [sections[section][name] for section in order if name in sections.get(section, {})][-1]
-    said = fact if isinstance(fact, dict) else {"paper": fact, "code": fact}
-    paper, code = (_text(said[each]) if each in said else NOT_STATED for each in ("paper", "code"))
+    values = fact if isinstance(fact, dict) else {"paper": fact, "code": fact}
+    paper, code = (value_text(values[each]) if each in values else NOT_STATED for each in ("paper", "code"))
     return paper, code
 
 
 def _reason(experiment: str, stage: str, name: str) -> str:
-    for recipes, settings, reason in SOURCES["reasons"]:
+    for recipes, settings, reason in sources()["reasons"]:
         if fnmatch(experiment, recipes) and fnmatch(f"{stage} {name}".lstrip(), settings):
             return str(reason)
     return ""
@@ -150,36 +144,32 @@ def _value(config: Config, stage: str, name: str) -> Any:
     return functools.reduce(getattr, (f"stage.{stage}.{name}" if stage else name).split("."), config)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.10g}".replace("e-0", "e-")
-    if isinstance(value, list):
-        return f"[{', '.join(map(_text, value))}]"
-    return "none" if value is None else shown(value)
-
-
 def _data(config: Config, stage: str) -> str:
     data = config.data
     split = "" if data.train_split == "train" else f" {data.train_split}"
     return data.name + split + (f", the first {data.limit}" if data.limit else "")
 
 
-def _with_margin(model: ModelConfig, sides_px: list[int]) -> list[int]:
-    return [side + 2 * margin_px(model) for side in sides_px]
+def _margin_px(model: ModelConfig) -> int:
+    return geometry.margin(frontend_layers(model.frontend, model.padding))
+
+
+def _stride(model: ModelConfig) -> int:
+    return geometry.stride(frontend_layers(model.frontend, model.padding))
 
 
 def _input(config: Config, stage: str) -> str:
     """The image with its margin; of the context stage, which learns from the front end's maps, their size."""
     crop_px = getattr(config.stage, stage).crop_px
     if stage == "context":
-        return "x".join(str(side // STRIDE) for side in crop_px) + " cells"
-    return "x".join(map(str, _with_margin(config.model, crop_px))) + " px"
+        return "x".join(str(side // _stride(config.model)) for side in crop_px) + " cells"
+    return "x".join(map(str, with_margin(config.model, crop_px))) + " px"
 
 
 def _labels(config: Config, stage: str) -> str:
     if getattr(config.stage, stage).loss.grid == "pixels":
         return "every pixel"
-    return f"every {STRIDE}th from {_text(config.model.node_offset_px)}"
+    return f"every {_stride(config.model)}th from {value_text(config.model.node_offset_px)}"
 
 
 def _start(config: Config, stage: str) -> str:
@@ -193,8 +183,8 @@ def _start(config: Config, stage: str) -> str:
 def _augmentation(config: Config, stage: str) -> str:
     augment = config.data.augment
     scale = [augment.scale_min, augment.scale_max]
-    told = {"scale": scale if scale != [1, 1] else 0, "rotation_deg": augment.rotation_deg, "color": augment.color}
-    return ", ".join(f"{name} {_text(value)}" for name, value in told.items() if value) or "none"
+    settings = {"scale": scale if scale != [1, 1] else 0, "rotation_deg": augment.rotation_deg, "color": augment.color}
+    return ", ".join(f"{name} {value_text(value)}" for name, value in settings.items() if value) or "none"
 
 
 def _preprocessing(name: str, config: Config, stage: str) -> Any:
@@ -207,71 +197,12 @@ def _preprocessing(name: str, config: Config, stage: str) -> Any:
 DERIVED: dict[str, Callable[[Config, str], Any]] = {
     "data": _data,
     "model.pretrained": lambda config, stage: config.model.pretrained and Path(config.model.pretrained).name,
-    "margin_px": lambda config, stage: margin_px(config.model),
+    "margin_px": lambda config, stage: _margin_px(config.model),
     "mean_rgb": functools.partial(_preprocessing, "mean_rgb"),
     "scale_rgb": functools.partial(_preprocessing, "scale_rgb"),
     "other augmentation": _augmentation,
-    "tile_input_px": lambda config, stage: _with_margin(config.model, config.validation.tile_px),
+    "tile_input_px": lambda config, stage: with_margin(config.model, config.validation.tile_px),
     "start": _start,
     "input": _input,
     "labels": _labels,
 }
-
-
-def page() -> str:
-    """All of `docs/protocol.md`."""
-    fixed = [[fact["name"], fact["says"], fact["by"], f"`{fact['file']}`"] for fact in SOURCES["fixed"]]
-    released = {name: _released(name) for name in options_of("model")}
-    figures = list(next(iter(released.values())))
-    sections = [
-        INTRODUCTION,
-        *map(_recipe_section, SOURCES["recipes"]),
-        "## What no key changes",
-        _table(["", "fact", "of", "here the same, in"], fixed),
-        "## Not compared",
-        "\n".join(f"* `{key}`: {why}" for key, why in SOURCES["not compared"].items()),
-        "## The released networks",
-        "`eval.py checkpoint=FILE.caffemodel model=NAME` scores them. Their front end is that of the recipes.",
-        _table(["", *released], [[figure, *(each[figure] for each in released.values())] for figure in figures]),
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _recipe_section(name: str) -> str:
-    config = recipe(name)
-    reasons: list[str] = []
-    lines = []
-    for row in rows(config):
-        here = row.here
-        if row.deviates:
-            reasons += [row.remark] if row.remark not in reasons else []
-            here = f"**{here}** ({reasons.index(row.remark) + 1})"
-        stages = "every" if list(row.stages) == config.stages else ", ".join(row.stages) or "run"
-        lines.append([stages, row.name, row.paper, row.code, here])
-    listed = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, start=1))
-    return f"## {name}\n\n{_table(['stage', 'setting', 'paper', 'code', 'here'], lines)}\n\n{listed}"
-
-
-def _released(name: str) -> dict[str, str]:
-    """A released network in figures."""
-    model = composed(AnalyzeConfig, [f"model={name}"]).model
-    figures = {
-        "classes of": model.classes_of,
-        "dilations": model.context.dilations,
-        "widths": model.context.widths,
-        "context padding": model.context.padding,
-        "head": model.head,
-        "node_offset_px": model.node_offset_px,
-        "mean_rgb": model.mean_rgb,
-        "scale_rgb": model.scale_rgb,
-        "tile_input_px": _with_margin(model, model.tile_px),
-    }
-    return {figure: _text(value) for figure, value in figures.items()}
-
-
-def _table(head: list[str], lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

@@ -11,10 +11,9 @@ from data.dataset import ImageSet
 from data.labels import ClassSet, released_classes
 from engine.runs import checkpoint
 from models.build import read_released, restore_segmenter
+from models.caffe import CAFFE_SUFFIX
 from models.describe import tiling_line
 from models.segmenter import Segmenter
-
-CAFFE_SUFFIX = ".caffemodel"
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,10 @@ def digest(images: ImageSet) -> str:
 
 
 def content_digest(images: ImageSet) -> str:
-    """SHA-256 of what the files of a set hold, as far as a quick look tells: whether equal names are equal files.
+    """SHA-256 of the sizes of all files of a set and the bytes of a few: tells whether equal names are equal files.
 
-    All sizes, and the bytes of a few files; neither places nor times, for a data set may be moved or copied. Drawn
-    scenes have no files: their settings say all.
+    Neither places nor times are part of it, for a data set may be moved or copied. Built-in scenes have no files:
+    of them the settings tell all.
     """
     content = sha256(repr(images.classes.names).encode())
     pairs = images.pairs if isinstance(images, FileSet) else ()
@@ -79,7 +79,7 @@ def content_digest(images: ImageSet) -> str:
 
 
 def meaning(config: DataConfig) -> dict[str, Any]:
-    """The settings that say what is drawn, and what the values in label files mean."""
+    """The settings that determine which scenes are drawn and how label files are decoded, as plain data."""
     return {"name": config.name, "shapes": config.shapes.model_dump(), "folder": config.folder.model_dump()}
 
 
@@ -92,23 +92,23 @@ def image_sizes(images: ImageSet) -> list[tuple[int, int]]:
         try:
             with Image.open(pair.image) as image:
                 sizes.append((image.height, image.width))
-        except Exception:  # a damaged header may raise anything; reading the image will say what is wrong
+        except Exception:  # a damaged header may raise anything; reading the image gives the error
             continue
     return sizes
 
 
 def _root(config: DataConfig) -> Path:
-    """The folder of a data set in files; it may lack only if it is going to be downloaded."""
+    """The folder of a data set in files; it may be absent only if it is going to be downloaded."""
     name = config.name
     if not config.root:
         raise UserError(f"data.root is not set: the {name} data set lies in files; set data.root=DIR to its folder")
     root = Path(config.root).expanduser()
     may_download = config.name == "voc"
-    cure = f"set data.root to the folder of the {name} data set" + (", or data.download=true" if may_download else "")
+    hint = f"set data.root to the folder of the {name} data set" + (", or data.download=true" if may_download else "")
     if may_download and config.download and not root.is_file():
         return root
     if not root.is_dir():
-        raise UserError(f"data.root={config.root}: {'a file' if root.exists() else 'no such folder'}; {cure}")
+        raise UserError(f"data.root={config.root}: {'a file' if root.exists() else 'no such folder'}; {hint}")
     if not any(root.iterdir()):
-        raise UserError(f"data.root={config.root}: the folder is empty; {cure}")
+        raise UserError(f"data.root={config.root}: the folder is empty; {hint}")
     return root

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from data.dataset import FileSet, Pair, read_label
-from data.files import SPLIT_CURE, Shelf, missing, pair_folders, require_files
+from data.files import SPLIT_HINT, Shelf, missing, pair_folders, require_files
 from data.folder import read_names
 from data.labels import CAMVID, VOID, ColorDecoder, IdDecoder, id_table
 from data.palette import Color
@@ -51,8 +51,8 @@ def open_camvid(root: Path, split: str) -> FileSet:
     else:
         raise missing(root / split / "images", f"{LAYOUTS}; correct data.root")
     pairs = pair_folders(images, labels)
-    cure = "this edition has 0-10 for classes and 11 for void; use data=folder for other ids"
-    decoder = IdDecoder(id_table(RAW_IDS, [RAW_VOID]), cure)
+    hint = "this edition has 0-10 for classes and 11 for void; use data=folder for other ids"
+    decoder = IdDecoder(id_table(RAW_IDS, [RAW_VOID]), hint)
     return FileSet(f"CamVid ({edition})", split, pairs, CAMVID, partial(read_label, decoder=decoder))
 
 
@@ -60,8 +60,8 @@ def _open_original(root: Path, split: str) -> FileSet:
     """Images NAME.png with labels NAME_L.png, split by lists of names, which the original does not ship."""
     source = root / f"{split}.txt"
     if not source.is_file():
-        cure = "the 32-colour edition ships no split: write its names there, one a line, e.g. 0001TP_006690; or "
-        raise missing(source, cure + SPLIT_CURE)
+        hint = "the 32-colour edition ships no split: write its names there, one a line, e.g. 0001TP_006690; or "
+        raise missing(source, hint + SPLIT_HINT)
     stills, approved = Shelf(root / STILLS, ".png"), Shelf(root / APPROVED, "_L.png")
     pairs = [Pair(name, stills.file(name), approved.file(name)) for name in read_names(source)]
     meanings = {color: CAMVID.names.index(name) for name, colors in COLORS.items() for color in colors}

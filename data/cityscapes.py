@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset import FileSet, read_label
-from data.files import SPLIT_CURE, files_below, list_files, missing, pair_files
+from data.files import SPLIT_HINT, files_below, list_files, missing, pair_files
 from data.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, IdDecoder, Labels, id_table
 from data.names import without_suffix
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_IDS, TRAIN_IDS = "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
-CURE = (
+HINT = (
     "unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip into data.root (folders leftImg8bit and gtFine, "
-    f"label files *{LABEL_IDS} or *{TRAIN_IDS}), or {SPLIT_CURE}"
+    f"label files *{LABEL_IDS} or *{TRAIN_IDS}), or {SPLIT_HINT}"
 )
 
 
@@ -27,7 +27,7 @@ def open_cityscapes(root: Path, split: str) -> FileSet:
     images, labels = root / "leftImg8bit" / split, root / "gtFine" / split
     for folder in (images, labels):
         if not os.path.isdir(folder):
-            raise missing(folder, CURE)
+            raise missing(folder, HINT)
     has_label_ids = bool(files_below(labels, LABEL_IDS))
     suffix = LABEL_IDS if has_label_ids else TRAIN_IDS
     pairs = pair_files(list_files(images, IMAGE_SUFFIX), list_files(labels, suffix))

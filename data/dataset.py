@@ -14,7 +14,7 @@ from data.labels import ClassSet, ColorDecoder, IdDecoder, Labels, RawIds
 from data.names import readable
 from data.pixels import GRAY_16_MODES, TURNED, decode, rgb_bytes
 
-SAMPLE_CURE = "replace the file, or take the sample out of the split"
+SAMPLE_HINT = "replace the file, or take the sample out of the split"
 COLOR_LABEL_MODES = ("RGB", "RGBA", "P", "L", "1")
 # Pillow spreads 2-bit and 4-bit gray over 0..255; as ids they must be divided back.
 GRAY_SPREAD = {"L;2": 85, "L;4": 17}
@@ -47,14 +47,17 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class FileSet:
-    """The `ImageSet` of every data set that lies in files. `found` counts the samples before `first` left some out."""
+    """The `ImageSet` of every data set that lies in files.
+
+    `num_in_split` counts the samples before `first` left some out; 0 where it was not called.
+    """
 
     title: str
     split: str
     pairs: Sequence[Pair]
     classes: ClassSet
     read_label: LabelReader
-    found: int = 0
+    num_in_split: int = 0
 
     def __post_init__(self) -> None:
         if not self.pairs:
@@ -81,10 +84,10 @@ class FileSet:
     def first(self, limit: int | None) -> "FileSet":
         """The first `limit` samples; None: all."""
         kept = self.pairs[:limit]
-        return FileSet(self.title, self.split, kept, self.classes, self.read_label, found=len(self.pairs))
+        return FileSet(self.title, self.split, kept, self.classes, self.read_label, num_in_split=len(self.pairs))
 
     def describe(self) -> str:
-        count = f"{len(self)}" if self.found in (0, len(self)) else f"first {len(self)} of {self.found}"
+        count = f"{len(self)}" if self.num_in_split in (0, len(self)) else f"first {len(self)} of {self.num_in_split}"
         return f"{self.title}, {self.split}: {count} images, {self.classes.num_classes} classes"
 
 
@@ -95,7 +98,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     without colour profiles, and 16-bit samples keep their high byte. Raises DamagedFileError, or UserError for other
     kinds of samples and for images that EXIF says are to be turned: their labels carry no such note.
     """
-    decoded = decode(path, SAMPLE_CURE)
+    decoded = decode(path, SAMPLE_HINT)
     if decoded.orientation in TURNED:
         raise UserError(
             f"{readable(path)}: EXIF orientation {decoded.orientation} says that the image is to be turned or "
@@ -114,7 +117,7 @@ def read_label(path: Path, decoder: IdDecoder | ColorDecoder) -> Labels:
 
 def _read_ids(path: Path) -> RawIds:
     """Palette indices or gray values as they stand in the file, 1 to 16 bits."""
-    image, raw_mode, *_ = decode(path, SAMPLE_CURE)
+    image, raw_mode, *_ = decode(path, SAMPLE_HINT)
     _refuse_jpeg(image, path)
     if image.mode in ("P", "L"):
         raw_HW = np.array(image)
@@ -131,7 +134,7 @@ def _read_ids(path: Path) -> RawIds:
 
 
 def _read_colors(path: Path) -> NDArray[np.uint8]:
-    image = decode(path, SAMPLE_CURE).image
+    image = decode(path, SAMPLE_HINT).image
     _refuse_jpeg(image, path)
     if image.mode not in COLOR_LABEL_MODES:
         raise UserError(

@@ -14,7 +14,7 @@ from torch import Tensor
 from configs.schema import CacheConfig
 from data.dataset import FileSet, ImageSet
 from data.loaders import shuffled_keys
-from data.store import Claim, Locked, Say, kept_folder
+from data.store import Claim, Locked, Log, kept_folder
 from data.transforms import is_mirrored
 
 MAPS, TARGETS, WINDOWS = "maps.npy", "targets.npy", "windows.npy"
@@ -98,7 +98,7 @@ def open_store(
     identity: Mapping[str, Any],
     compute: Callable[[], Iterable[Computed]],
     num_images: int,
-    say: Say,
+    log: Log,
     locked: Locked,
 ) -> MapStore:
     """Maps of `num_images` images of one size; `compute` is called where there are none yet. See `kept_folder`."""
@@ -113,7 +113,7 @@ def open_store(
                 maps.write(maps_MKhw.tobytes())
                 targets.write(targets_MHW.tobytes())
 
-    folder = kept_folder(config, identity, build, say, locked, "front-end maps")
+    folder = kept_folder(config, identity, build, log, locked, "front-end maps")
     maps_NMKhw, targets_NMHW = (np.load(folder / name, mmap_mode="r") for name in (MAPS, TARGETS))
     return MapStore(maps_NMKhw, targets_NMHW)
 
@@ -122,7 +122,7 @@ def open_windows(
     config: CacheConfig,
     identity: Mapping[str, Any],
     compute: Callable[[], Iterable[NDArray[np.float32]]],
-    say: Say,
+    log: Log,
     locked: Locked,
 ) -> WindowMaps:
     """Maps of the windows that `compute` runs through where there are none yet. See `kept_folder`."""
@@ -135,13 +135,13 @@ def open_windows(
                 claim(needed_bytes)
                 np.save(file, maps_BKhw)
 
-    return WindowMaps(kept_folder(config, identity, build, say, locked, "front-end maps for scoring") / WINDOWS)
+    return WindowMaps(kept_folder(config, identity, build, log, locked, "front-end maps for scoring") / WINDOWS)
 
 
 def file_identity(images: ImageSet, meaning: Any) -> str:
     """SHA-256 of the names in their order, and of files the place, size and time.
 
-    `meaning` are the settings that say how labels are decoded, or scenes drawn; the classes' names count as well.
+    `meaning` are the settings that determine how labels are decoded, or scenes drawn; the classes' names count as well.
     """
     lines = [repr(meaning), repr(images.classes.names)]
     for index in range(len(images)):

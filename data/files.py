@@ -8,24 +8,24 @@ from configs.errors import UserError
 from data.dataset import Pair
 from data.names import readable, without_suffix
 
-SPLIT_CURE = (
+SPLIT_HINT = (
     "correct data.root or the split's name (data.train_split, data.val_split, split= of eval.py), or, with "
     "data=folder, the patterns data.folder.images, labels and list_file"
 )
-TWIN_CURE = (
+TWIN_HINT = (
     "keep one of them, or, with data=folder, tell them apart by data.folder.image_suffix and data.folder.label_suffix"
 )
 
 
-def missing(wanted: Path, cure: str) -> UserError:
-    """The error for a file or folder that is not where the layout has it; it tells what lies there instead."""
-    nearest = next(folder for folder in wanted.parents if os.path.isdir(folder))
+def missing(path: Path, hint: str) -> UserError:
+    """The error for a file or folder that is not where the layout has it; it names what lies there instead."""
+    nearest = next(folder for folder in path.parents if os.path.isdir(folder))
     try:
         names = sorted(os.listdir(nearest))
     except OSError as error:
         return unreadable(nearest, error)
-    found = ", ".join(map(readable, names[:12])) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    return UserError(f"there is no {readable(wanted)}; {readable(nearest)} holds {found or 'nothing'}; {cure}")
+    listing = ", ".join(map(readable, names[:12])) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return UserError(f"there is no {readable(path)}; {readable(nearest)} holds {listing or 'nothing'}; {hint}")
 
 
 def unreadable(path: object, error: OSError) -> UserError:
@@ -40,26 +40,26 @@ def files_below(folder: Path, suffix: str, skip: Path | None = None) -> dict[str
 
     Hidden files and folders are passed over, and so is the folder `skip`, by whatever path it is met.
     """
-    found: dict[str, list[Path]] = {}
+    files_by_name: dict[str, list[Path]] = {}
     for file in _walk(folder, skip):
         path = file.relative_to(folder).as_posix()
         name = without_suffix(path, suffix)
         if name != path:
-            found.setdefault(name, []).append(file)
-    return found
+            files_by_name.setdefault(name, []).append(file)
+    return files_by_name
 
 
 def _walk(folder: Path, skip: Path | None) -> Iterator[Path]:
     """Everything below a folder, also behind symbolic links. Raises UserError for a folder that cannot be read.
 
-    A link to a folder that holds the link itself leads to nothing new and is not followed. Folders are among what is
-    found: one that is named like an image is an error when it is read, not a sample silently left out.
+    A link to a folder that holds the link itself leads to nothing new and is not followed. Folders are yielded,
+    too: one that is named like an image is an error when it is read, not a sample silently left out.
     """
 
     def refuse(error: OSError) -> None:
         raise unreadable(error.filename, error) from error
 
-    unwanted = Path(os.path.realpath(skip)) if skip else None
+    skipped = Path(os.path.realpath(skip)) if skip else None
     # Where a folder and those that led to it really lie.
     chains: dict[str, tuple[Path, ...]] = {str(folder): (Path(os.path.realpath(folder)),)}
     for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
@@ -67,7 +67,7 @@ def _walk(folder: Path, skip: Path | None) -> Iterator[Path]:
         for name in sorted(name for name in folders if not name.startswith(".")):
             path = os.path.join(parent, name)
             real = Path(os.path.realpath(path))
-            if unwanted in (real, *real.parents):
+            if skipped in (real, *real.parents):
                 continue
             if not os.path.islink(path) or not any(real == place or real in place.parents for place in chain):
                 followed.append(name)
@@ -77,22 +77,22 @@ def _walk(folder: Path, skip: Path | None) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 
 
-def pick(files: Sequence[Path], suffix: str, cure: str = TWIN_CURE) -> Path:
+def pick(files: Sequence[Path], suffix: str, hint: str = TWIN_HINT) -> Path:
     """The one file; of several, the one whose suffix is spelled like this. Raises UserError if more are left."""
     exact = [file for file in files if str(file).endswith(suffix)] or files
     if len(exact) > 1:
-        raise UserError(f"{readable(exact[0])} and {readable(exact[1])} have one name; {cure}")
+        raise UserError(f"{readable(exact[0])} and {readable(exact[1])} have one name; {hint}")
     return exact[0]
 
 
 def list_files(folder: Path, suffix: str) -> dict[str, Path]:
     """As `files_below`, one file for each name. Raises UserError where there are none, or several of one name."""
     if not os.path.isdir(folder):
-        raise missing(folder, SPLIT_CURE)
-    found = files_below(folder, suffix)
-    if not found:
-        raise UserError(f"{readable(folder)} holds no {suffix or 'image'} files; {SPLIT_CURE}")
-    return {name: pick(files, suffix) for name, files in found.items()}
+        raise missing(folder, SPLIT_HINT)
+    files_by_name = files_below(folder, suffix)
+    if not files_by_name:
+        raise UserError(f"{readable(folder)} holds no {suffix or 'image'} files; {SPLIT_HINT}")
+    return {name: pick(files, suffix) for name, files in files_by_name.items()}
 
 
 class Shelf:
@@ -111,10 +111,10 @@ class Shelf:
             self._places[place] = self._listed(place)
         return self._places[place].get(common, [])
 
-    def file(self, name: str, cure: str = TWIN_CURE) -> Path:
+    def file(self, name: str, hint: str = TWIN_HINT) -> Path:
         """The file of this name, or where it is missing. Raises UserError where there are several."""
         files = self.files(name)
-        return pick(files, self.suffix, cure) if files else self.folder / (name + self.suffix)
+        return pick(files, self.suffix, hint) if files else self.folder / (name + self.suffix)
 
     def _listed(self, place: Path) -> dict[str, list[Path]]:
         try:
@@ -123,12 +123,12 @@ class Shelf:
             return {}
         except OSError as error:
             raise unreadable(place, error) from error
-        found: dict[str, list[Path]] = {}
+        files_by_name: dict[str, list[Path]] = {}
         for entry in entries:
             name = without_suffix(entry, self.suffix[len(self._below) :])
             if name != entry:
-                found.setdefault(name, []).append(place / entry)
-        return found
+                files_by_name.setdefault(name, []).append(place / entry)
+        return files_by_name
 
 
 def pair_files(images: dict[str, Path], labels: dict[str, Path]) -> list[Pair]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 from configs.errors import UserError
 from configs.schema import FolderConfig
 from data.dataset import FileSet, Pair, read_label
-from data.files import SPLIT_CURE, Shelf, missing, pair_folders, pick, require_files, unreadable
+from data.files import SPLIT_HINT, Shelf, missing, pair_folders, pick, require_files, unreadable
 from data.labels import VOID, ClassSet, ColorDecoder, IdDecoder, id_table
 from data.masks import Masks
 from data.names import IMAGE_SUFFIXES, readable, without_suffix
@@ -18,15 +18,15 @@ from data.palette import Color, distinct_palette
 
 
 class Line(NamedTuple):
-    """One line of a list file: where it stands and its words, all of them relative paths that stay below the root."""
+    """One line of a list file: where it stands, and its entries, relative paths that stay below the root."""
 
     place: str
-    words: list[str]
+    entries: list[str]
 
     @property
     def first(self) -> str:
-        """The first word, for messages."""
-        return readable(self.words[0])
+        """The first entry, for messages."""
+        return readable(self.entries[0])
 
 
 def read_list(path: Path) -> list[Line]:
@@ -36,7 +36,7 @@ def read_list(path: Path) -> list[Line]:
     absolute paths and "..": a list names samples of its own data set.
     """
     if not os.path.isfile(path):
-        raise missing(path, SPLIT_CURE)
+        raise missing(path, SPLIT_HINT)
     try:
         text = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # as Python has the names of files
     except OSError as error:
@@ -44,24 +44,25 @@ def read_list(path: Path) -> list[Line]:
     if "\0" in text:
         raise UserError(f"{readable(path)}: not UTF-8 text, it holds zero bytes as UTF-16 does; save the list as UTF-8")
     lines: list[Line] = []
-    seen: dict[str, int] = {}
+    line_numbers: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        words, place = line.split(), f"{readable(path)}, line {number}"
-        if not words:
+        entries, place = line.split(), f"{readable(path)}, line {number}"
+        if not entries:
             continue
-        for word in words:
-            parts = word.replace("\\", "/").split("/")
+        for entry in entries:
+            parts = entry.replace("\\", "/").split("/")
             if not parts[0] or ".." in parts or parts[0].endswith(":"):
                 raise UserError(
-                    f"{place}: {readable(word)} leads out of the data set; a name relative to it, without '..' and "
+                    f"{place}: {readable(entry)} leads out of the data set; a name relative to it, without '..' and "
                     "without leading '/', is required; correct the line"
                 )
-        if words[0] in seen:
-            raise UserError(f"{place}: {readable(words[0])} stands in line {seen[words[0]]} already; remove one")
-        seen[words[0]] = number
-        lines.append(Line(place, words))
+        if entries[0] in line_numbers:
+            earlier = line_numbers[entries[0]]
+            raise UserError(f"{place}: {readable(entries[0])} stands in line {earlier} already; remove one")
+        line_numbers[entries[0]] = number
+        lines.append(Line(place, entries))
     if not lines:
-        raise UserError(f"{readable(path)}: the list is empty; one sample a line is required; {SPLIT_CURE}")
+        raise UserError(f"{readable(path)}: the list is empty; one sample a line is required; {SPLIT_HINT}")
     return lines
 
 
@@ -69,10 +70,10 @@ def read_names(path: Path) -> list[str]:
     """A list of one name a line; an image extension on a name is dropped."""
     places: dict[str, str] = {}
     for line in read_list(path):
-        if len(line.words) > 1:
-            words = readable(" ".join(line.words))
-            raise UserError(f"{line.place}: {words}; one name a line is required; correct the line")
-        name = without_suffix(line.words[0], "")
+        if len(line.entries) > 1:
+            entries = readable(" ".join(line.entries))
+            raise UserError(f"{line.place}: {entries}; one name a line is required; correct the line")
+        name = without_suffix(line.entries[0], "")
         if name in places:
             raise UserError(f"{line.place}: {line.first} is the sample of {places[name]} already; remove one")
         places[name] = f"{line.place} ({line.first})"
@@ -103,7 +104,7 @@ def _listed(lines: Iterable[Line], root: Path, images: Path, labels: Path, confi
         if pair.image == pair.label:
             raise UserError(f"{line.place}: {readable(pair.image)} is image and label in one; correct the line")
         # A label may serve several images, but a name alone has one label: two such lines would share it.
-        for file in (pair.image,) if len(line.words) == 2 else (pair.image, pair.label):
+        for file in (pair.image,) if len(line.entries) == 2 else (pair.image, pair.label):
             if file in places:
                 raise UserError(f"{line.place}: {line.first} is the sample of {places[file]} already; remove one")
             places[file] = f"{line.place} ({line.first})"
@@ -113,22 +114,25 @@ def _listed(lines: Iterable[Line], root: Path, images: Path, labels: Path, confi
 
 def _sample(line: Line, root: Path, images: Shelf, labels: Shelf) -> Pair:
     """What a line means: a name below the two folders, with or without extension, or "image label" below the root."""
-    name = without_suffix(line.words[0], images.suffix)
-    match line.words:
+    name = without_suffix(line.entries[0], images.suffix)
+    match line.entries:
         case [image, label]:
             return Pair(name, root / image, root / label)
-        case [word]:
+        case [entry]:
             label_file = labels.file(name, f"{line.place} means one of them: keep one")
-            written = word[len(name) :]
+            written = entry[len(name) :]
             if written:
-                found = [file for file in images.files(name) if without_suffix(str(file), written) != str(file)]
+                images_of_name = [
+                    file for file in images.files(name) if without_suffix(str(file), written) != str(file)
+                ]
             else:  # labels may lie beside their images
-                found = [file for file in images.files(name) if file != label_file]
-            cure = f"{line.place} may mean both: write the name there with its extension"
+                images_of_name = [file for file in images.files(name) if file != label_file]
+            hint = f"{line.place} may mean both: write the name there with its extension"
             absent = images.folder / (name + (written or images.suffix or IMAGE_SUFFIXES[0]))
-            return Pair(name, pick(found, written or images.suffix, cure) if found else absent, label_file)
+            image_file = pick(images_of_name, written or images.suffix, hint) if images_of_name else absent
+            return Pair(name, image_file, label_file)
     raise UserError(
-        f"{line.place}: {len(line.words)} words; 'name' or 'image label' is required, without blanks in names"
+        f"{line.place}: {len(line.entries)} words; 'name' or 'image label' is required, without blanks in names"
     )
 
 
@@ -147,12 +151,12 @@ def _meanings(config: FolderConfig) -> tuple[ClassSet, IdDecoder | ColorDecoder]
             f"data.folder.rgb_labels=true with palette={config.palette}, label_ids={config.label_ids}: one colour a "
             "class, all different, and no ids are required; correct these keys, or set rgb_labels=false"
         )
-    cure = (
+    hint = (
         "add the colour to data.folder.palette and its name to data.folder.class_names, or to data.folder.void_colors "
         "if it means void, or correct the file"
     )
     meanings = {color: train_id for train_id, color in enumerate(colors)} | dict.fromkeys(void_colors, VOID)
-    return classes, ColorDecoder(meanings, cure)
+    return classes, ColorDecoder(meanings, hint)
 
 
 def _void_colors(config: FolderConfig) -> list[Color]:
@@ -190,13 +194,13 @@ def _id_decoder(config: FolderConfig) -> IdDecoder:
             f"data.folder.ignore_ids={config.ignore_ids}: {both} are raw ids of classes, too; an id is one or the "
             "other; take them out of ignore_ids or of label_ids"
         )
-    cure = (
+    hint = (
         "correct the file, or say what its ids mean by data.folder.class_names, label_ids and ignore_ids (two classes "
         "in a 0/255 mask: label_ids=[0,255] ignore_ids=[]; ids 0 and 1 with 255 truly void: label_ids=[0,1])"
     )
-    return IdDecoder(id_table(class_ids, config.ignore_ids), cure)
+    return IdDecoder(id_table(class_ids, config.ignore_ids), hint)
 
 
 def _may_be_masks(config: FolderConfig) -> bool:
-    """Two classes whose ids nobody said: labels of 0 and 255 may be masks of 0 and 1."""
+    """Two classes without `label_ids`: labels of 0 and 255 may be masks of 0 and 1."""
     return len(config.class_names) == 2 and not config.label_ids and 255 in config.ignore_ids

@@ -14,7 +14,7 @@ from data.files import files_below
 from data.names import IMAGE_SUFFIXES, readable, without_suffix
 from data.pixels import decode, rgb_bytes
 
-INPUT_CURE = "replace the file, or take it out of the input"
+INPUT_HINT = "replace the file, or take it out of the input"
 # EXIF orientation -> whether an upright picture is the file's with rows and columns exchanged, then upside down, then
 # mirrored. Undone in the other order.
 TURNS = {
@@ -35,7 +35,7 @@ class Request(NamedTuple):
 
 
 class Photograph(NamedTuple):
-    """A picture as it is to be seen, and how its file has it (EXIF)."""
+    """A picture turned upright, and how its file has it (EXIF)."""
 
     upright_HW3: NDArray[np.uint8]
     orientation: int
@@ -48,11 +48,11 @@ class Photograph(NamedTuple):
 
 
 def read_photograph(path: Path) -> Photograph:
-    """An image without a label, RGB, turned as its EXIF tag says: every network has learned from upright ones.
+    """An image without a label, RGB, turned as its EXIF tag says: every network was trained on upright ones.
 
     Raises DamagedFileError, or UserError for kinds of samples that have no agreed range and for too large images.
     """
-    decoded = decode(path, INPUT_CURE)
+    decoded = decode(path, INPUT_HINT)
     exchanged, upside_down, mirrored = TURNS[decoded.turn_left]
     image_HW3 = rgb_bytes(decoded, path)
     if exchanged:
@@ -69,13 +69,13 @@ def requests(source: Path, output: Path) -> list[Request]:
     would be written over an image or another map.
     """
     if source.is_dir():
-        asked = list(_below(source, output))
+        all_requests = list(_below(source, output))
     elif source.suffix.lower() in IMAGE_SUFFIXES:
-        asked = [Request(source, output / f"{without_suffix(source.name, '')}.png")]
+        all_requests = [Request(source, output / f"{without_suffix(source.name, '')}.png")]
     else:
         raise UserError(f"input={readable(source)}: an image is required; known are {', '.join(IMAGE_SUFFIXES)}")
     makers: dict[Path, Path] = {}
-    for image, target in asked:
+    for image, target in all_requests:
         if os.path.exists(target) and target.samefile(image):
             raise UserError(
                 f"output={readable(output)}: the label map of {readable(image)} would be written over it; set output "
@@ -87,18 +87,19 @@ def requests(source: Path, output: Path) -> list[Request]:
                 "rename one of them"
             )
         makers[target] = image
-    return asked
+    return all_requests
 
 
 def _below(source: Path, output: Path) -> Iterator[Request]:
     """The requests of a folder, sorted by name."""
     real_source, real_output = Path(os.path.realpath(source)), Path(os.path.realpath(output))
     holds_input = real_output in (real_source, *real_source.parents)
-    found = files_below(source, "", skip=None if holds_input else output)
-    if not found:
+    images_by_name = files_below(source, "", skip=None if holds_input else output)
+    if not images_by_name:
         raise UserError(f"{readable(source)} holds no image files; give an image, or a folder that holds some")
-    walked = {real_source, *(Path(os.path.realpath(image.parent)) for images in found.values() for image in images)}
-    for name, images in sorted(found.items()):
+    folders = {image.parent for images in images_by_name.values() for image in images}
+    walked = {real_source, *(Path(os.path.realpath(folder)) for folder in folders)}
+    for name, images in sorted(images_by_name.items()):
         for image in images:
             target = output / f"{name if len(images) == 1 else image.relative_to(source)}.png"
             places = [place for place in target.parents if place == output or output in place.parents]

@@ -12,12 +12,12 @@ from data.dataset import FileSet, read_label
 from data.files import pair_folders
 from data.labels import KITTI, IdDecoder, id_table
 
-CURE = (
+HINT = (
     "number the classes in the order Building, Tree, Sky, Car, ... (data/kitti.py), or use data=folder with label_ids"
 )
 
 
 def open_kitti(root: Path, split: str) -> FileSet:
     pairs = pair_folders(root / split / "images", root / split / "labels")
-    decoder = IdDecoder(id_table(range(KITTI.num_classes), [11, 255]), CURE)
+    decoder = IdDecoder(id_table(range(KITTI.num_classes), [11, 255]), HINT)
     return FileSet("KITTI (11 classes)", split, pairs, KITTI, partial(read_label, decoder=decoder))

@@ -132,14 +132,14 @@ def id_table(class_ids: Sequence[int], void_ids: Iterable[int]) -> Labels:
 
 @dataclass(frozen=True, eq=False)
 class IdDecoder:
-    """Raw ids to train ids. `cure` ends every error message: what a user of this data set can do about it.
+    """Raw ids to train ids. `hint` ends every error message: what a user of this data set can do about it.
 
-    A label of nothing but 0 and 255 is most likely a mask whose object would be ignored without a word: where `masks`
-    is there, it is asked, and what it answers is why such a label is an error; nothing, if it is none.
+    A label of nothing but 0 and 255 is most likely a mask whose object would be ignored silently. `masks`, where it is
+    set, is called for such a label: it returns why the label is an error, or an empty text if it is none.
     """
 
     table: Labels
-    cure: str
+    hint: str
     masks: Callable[[], str] | None = None
 
     def __call__(self, raw_HW: RawIds, path: Path) -> Labels:
@@ -152,20 +152,20 @@ class IdDecoder:
         if wrong_HW.any():
             raise self._not_allowed(raw_HW, wrong_HW, path)
         if self.masks and _is_mask(raw_HW) and (evidence := self.masks()):
-            raise UserError(f"{readable(path)}: a 0/255 mask, and 255 means ignore here; {evidence}; {self.cure}")
+            raise UserError(f"{readable(path)}: a 0/255 mask, and 255 means ignore here; {evidence}; {self.hint}")
         return label_HW
 
     def _not_allowed(self, raw_HW: RawIds, wrong_HW: NDArray[np.bool], path: Path) -> UserError:
         row, column = np.argwhere(wrong_HW)[0]
         ids, counts = np.unique(raw_HW[wrong_HW], return_counts=True)
-        found = ", ".join(f"{i} ({count} px)" for i, count in zip(ids[:8], counts[:8], strict=True))
+        listing = ", ".join(f"{i} ({count} px)" for i, count in zip(ids[:8], counts[:8], strict=True))
         classes, void = (np.flatnonzero(chosen).tolist() for chosen in (self.table < NOT_ALLOWED, self.table == VOID))
         return UserError(
             f"{readable(path)}: label id {raw_HW[row, column]} at row {row}, column {column} is not an id of this data "
-            f"set; the file holds {found}{' and more' if len(ids) > 8 else ''}; allowed are {ranges(classes)} for "
+            f"set; the file holds {listing}{' and more' if len(ids) > 8 else ''}; allowed are {ranges(classes)} for "
             f"classes and {ranges(void) or 'none'} for void; "
             + ("it looks like a 0/255 mask, and by custom 255 means ignore; " if _is_mask(raw_HW) else "")
-            + self.cure
+            + self.hint
         )
 
 
@@ -176,12 +176,12 @@ def _is_mask(raw_HW: RawIds) -> bool:
 class ColorDecoder:
     """Colours to train ids, exactly. Several colours may mean one class, or VOID."""
 
-    def __init__(self, meanings: Mapping[Color, int], cure: str) -> None:
+    def __init__(self, meanings: Mapping[Color, int], hint: str) -> None:
         codes = np.array(list(meanings), dtype=np.uint8) @ CODE_OF_RGB
         order = np.argsort(codes)
         self.codes = codes[order]
         self.train_ids = np.array(list(meanings.values()), dtype=np.uint8)[order]
-        self.cure = cure
+        self.hint = hint
 
     def __call__(self, raw_HW3: NDArray[np.uint8], path: Path) -> Labels:
         """Train ids or VOID. Raises UserError for a colour without a meaning."""
@@ -193,7 +193,7 @@ class ColorDecoder:
             raise UserError(
                 f"{readable(path)}: colour {raw_HW3[row, column].tolist()} at row {row}, column {column} is not one of "
                 f"the {len(self.codes)} colours of this data set; {unknown_HW.sum()} pixels hold such colours; "
-                f"{self.cure}"
+                f"{self.hint}"
             )
         return self.train_ids[position_HW]
 

@@ -1,4 +1,4 @@
-"""Whether labels of 0 and 255 alone are masks whose object would be ignored, which only the whole split can tell."""
+"""Whether labels of 0 and 255 alone are masks whose object would be ignored: decided from the whole split."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -7,12 +7,12 @@ from pathlib import Path
 from configs.errors import UserError
 from data.labels import Labels
 
-MAX_LOOKED = 500
+MAX_READ = 500
 OBJECT = 1  # the class that a mask writes as 255
 
 
 class Masks:
-    """The answer for the labels of a split, sought when it is first asked for: every worker finds it once."""
+    """Whether the labels of a split are masks; they are read at the first call, in every worker once."""
 
     def __init__(self, labels: Sequence[Path], read: Callable[[Path], Labels]) -> None:
         self.labels, self.read = labels, read
@@ -20,13 +20,13 @@ class Masks:
     def evidence(self) -> str:
         """Why they are masks, for the message; empty if a label holds id 1, so that 255 may well mean void.
 
-        Of more than MAX_LOOKED labels, so many are looked at, evenly spread: neighbours are alike.
+        Of more than MAX_READ labels, so many are read, evenly spread: neighbours are alike.
         """
         return self._evidence
 
     @cached_property
     def _evidence(self) -> str:
-        chosen = self.labels[:: -(-len(self.labels) // MAX_LOOKED)]
+        chosen = self.labels[:: -(-len(self.labels) // MAX_READ)]
         if any(self._holds_object(label) for label in chosen):
             return ""
         return f"none of {len(chosen)} labels of the split that were looked at holds id {OBJECT}"
@@ -34,5 +34,5 @@ class Masks:
     def _holds_object(self, label: Path) -> bool:
         try:
             return bool((self.read(label) == OBJECT).any())
-        except UserError:  # told when it is that label's turn
+        except UserError:  # raised again when the label itself is read
             return False

@@ -8,7 +8,7 @@ _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def without_suffix(name: str, suffix: str) -> str:
-    """The common part of a file's name; with no suffix given, any image extension is dropped. Case says nothing."""
+    """The common part of a file's name; with no suffix given, any image extension is dropped. Case does not matter."""
     if suffix:
         common = name[: -len(suffix)]
         return common if name[len(common) :].lower() == suffix.lower() else name

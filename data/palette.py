@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 Color = tuple[int, int, int]
 
 MAX_CLASSES = 254  # train ids 0..253
-# What no class may look like: void is drawn white, errors red, and black is taken for nothing at all.
-_TAKEN: tuple[Color, ...] = ((255, 255, 255), (200, 30, 30), (0, 0, 0))
+# What no class may look like: void is drawn white, errors red, and black looks like nothing at all.
+_RESERVED: tuple[Color, ...] = ((255, 255, 255), (200, 30, 30), (0, 0, 0))
 _LEVELS = range(0, 256, 15)
 _LEAST_CHROMA, _LEAST_LUMA, _LARGEST_LUMA = 60, 60, 210
 
@@ -37,13 +37,13 @@ def _distinct_colors() -> tuple[Color, ...]:
     clear_N = (chroma_N >= _LEAST_CHROMA) & (luma_N >= _LEAST_LUMA) & (luma_N <= _LARGEST_LUMA)
     grid_N3 = grid_N3[clear_N]
     nearest_N = np.full(len(grid_N3), np.iinfo(np.int64).max)
-    chosen: list[Color] = list(_TAKEN)
-    for number in range(len(_TAKEN) + MAX_CLASSES):
+    chosen: list[Color] = list(_RESERVED)
+    for number in range(len(_RESERVED) + MAX_CLASSES):
         if number == len(chosen):
             red, green, blue = grid_N3[nearest_N.argmax()].tolist()
             chosen.append((red, green, blue))
         nearest_N = np.minimum(nearest_N, _distance(grid_N3, chosen[number]))
-    return tuple(chosen[len(_TAKEN) :])
+    return tuple(chosen[len(_RESERVED) :])
 
 
 def _distance(colors_N3: NDArray[np.int64], color: Color) -> NDArray[np.int64]:

@@ -30,15 +30,15 @@ class Decoded(NamedTuple):
     turn_left: int  # what is still to be done: Pillow turns TIFF by itself, and nothing else
 
 
-def decode(path: Path, cure: str) -> Decoded:
+def decode(path: Path, hint: str) -> Decoded:
     """The whole file decoded by Pillow, which raises where other readers fill in gray.
 
-    Raises DamagedFileError, which ends with the cure, and UserError for more than MAX_PIXELS.
+    Raises DamagedFileError, which ends with the hint, and UserError for more than MAX_PIXELS.
     """
     try:
         with _without_pillows_bound(), Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_large(image, path, cure)
+                raise _too_large(image, path, hint)
             Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # for parts that claim more than the whole
             arguments = image.tile[0].args if image.tile else ""  # "L;4" or ("L;4", ...); gone after loading
             orientation = _orientation(image)
@@ -48,7 +48,7 @@ def decode(path: Path, cure: str) -> Decoded:
     except UserError:
         raise
     except (*DECODING_ERRORS, Image.DecompressionBombError) as error:
-        raise DamagedFileError(f"{readable(path)}: {_complaint(path, error)}; {cure}") from error
+        raise DamagedFileError(f"{readable(path)}: {_complaint(path, error)}; {hint}") from error
 
 
 def rgb_bytes(decoded: Decoded, path: Path) -> NDArray[np.uint8]:
@@ -79,10 +79,10 @@ def _without_pillows_bound() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _too_large(image: Image.Image, path: Path, cure: str) -> UserError:
+def _too_large(image: Image.Image, path: Path, hint: str) -> UserError:
     return UserError(
         f"{readable(path)}: the file claims {image.width}x{image.height} pixels, at most {MAX_PIXELS // 10**6} million "
-        f"are read; scale the image down or cut it into parts, or {cure}"
+        f"are read; scale the image down or cut it into parts, or {hint}"
     )
 
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from configs.errors import UserError
 from configs.schema import ShapesConfig
 from data.labels import VOID, ClassSet
+from data.palette import Color
 
 Sky = Literal["day", "night"]
-Color = tuple[int, int, int]
 Points = NDArray[np.float64]  # points_N2 (x, y), y down
 Bytes = NDArray[np.uint8]
 Part = tuple[Points, Color]  # a filled outline of a thing, in units of the thing's radius
@@ -168,10 +168,10 @@ def _place(rng: np.random.Generator, size_px: int, lowest_sky_px: float) -> list
     wide = size_px / 256
     counts = {label: round(rng.integers(3, 6) * wide) for label in (BUTTERFLY, TULIP)}
     counts |= {label: round(rng.integers(3, 7) * wide * wide) for label in (TREE, STONE)}
-    wanted = sorted((label in (TREE, STONE), turn, label) for label, count in counts.items() for turn in range(count))
+    to_place = sorted((label in (TREE, STONE), turn, label) for label, count in counts.items() for turn in range(count))
     discs = np.zeros((0, 3))
     things: list[Thing] = []
-    for anywhere, _, label in wanted:
+    for anywhere, _, label in to_place:
         radius = rng.uniform(*RADIUS[label])
         edge = radius + VOID_PX
         top, bottom = (lowest_sky_px + VOID_PX, size_px - 1.0) if anywhere else (first, last)

@@ -23,7 +23,7 @@ CHUNK_BYTES = 2**24
 KEY_LENGTH = 20  # hexadecimal digits of a folder's name
 
 Claim = Callable[[int], None]  # of so many bytes in all, before they are written; raises UserError if it is too much
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 # The lock of a file; where another process holds it, the function is called once, and it is waited for.
 Locked = Callable[[Path, Callable[[], None]], AbstractContextManager[None]]
 
@@ -32,28 +32,29 @@ def kept_folder(
     config: CacheConfig,
     identity: Mapping[str, Any],
     build: Callable[[Path, Claim], None],
-    say: Say,
+    log: Log,
     locked: Locked,
     what: str,
 ) -> Path:
-    """The folder of this identity (JSON data); `build` fills it where there is none yet. `what` is told to people.
+    """The folder of this identity (JSON data); `build` fills it where there is none yet.
 
-    Raises UserError where it would exceed `config.max_gb` with all others, or cannot be written.
+    `what` names the content in the log. Raises UserError where it would exceed `config.max_gb` with all others, or
+    cannot be written.
     """
     root, text = Path(config.root), json.dumps(identity, sort_keys=True)
     folder = root / f"maps-{sha256(text.encode()).hexdigest()[:KEY_LENGTH]}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with locked(folder.with_suffix(".lock"), lambda: say(f"{what}: another run computes them; waiting")):
+        with locked(folder.with_suffix(".lock"), lambda: log(f"{what}: another run computes them; waiting")):
             complaint = _complaint(folder, text)
             if complaint is None:
-                say(f"{what}: read from {folder}")
+                log(f"{what}: read from {folder}")
             else:
                 if folder.exists():
-                    say(f"warning: {folder}: {complaint}; computing the maps again")
+                    log(f"warning: {folder}: {complaint}; computing the maps again")
                     shutil.rmtree(folder)
                 _fill(folder, text, build, claim_of(config))
-                say(f"{what}: computed, {_size(folder) / 1e9:.2f} GB in {folder}")
+                log(f"{what}: computed, {_size(folder) / 1e9:.2f} GB in {folder}")
     except OSError as error:
         raise UserError(
             f"cache.root={root}: the maps cannot be kept there ({error.strerror or error}); set cache.root elsewhere, "

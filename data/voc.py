@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DamagedFileError, UserError
-from data.dataset import SAMPLE_CURE, FileSet, Pair, read_label
+from data.dataset import SAMPLE_HINT, FileSet, Pair, read_label
 from data.files import Shelf, missing, require_files
 from data.folder import read_names
 from data.labels import VOC, VOID, IdDecoder, Labels, id_table
@@ -15,11 +15,11 @@ from data.names import readable
 
 SPLITS = ("train", "trainval", "val", "train_aug")
 LISTS = Path("ImageSets", "Segmentation")
-CURE = (
+HINT = (
     "data.root must hold VOCdevkit/VOC2012 (or be VOC2012 itself), with JPEGImages, SegmentationClass and "
     "ImageSets/Segmentation; correct it, or set data.download=true to fetch VOC 2012 into it (2 GB)"
 )
-SBD_CURE = (
+SBD_HINT = (
     "data.sbd_root must hold benchmark_RELEASE/dataset (or be that folder), with img, cls, train.txt and val.txt; "
     "correct it, or set data.download=true to fetch the Semantic Boundaries Dataset into it (1.4 GB)"
 )
@@ -33,7 +33,7 @@ def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> F
         )
     voc = _located(_voc_folder, root, partial(_download_voc, root) if download else None)
     if voc is None:
-        raise missing(root / "VOCdevkit" / "VOC2012" / LISTS, CURE)
+        raise missing(root / "VOCdevkit" / "VOC2012" / LISTS, HINT)
     pairs = _voc_pairs(voc, "train" if split == "train_aug" else split)
     if split == "train_aug":
         exclude = {pair.name for pair in pairs}.union(read_names(voc / LISTS / "val.txt"))
@@ -45,28 +45,28 @@ def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> F
 def _voc_pairs(voc: Path, split: str) -> list[Pair]:
     source = voc / LISTS / f"{split}.txt"
     images, labels = Shelf(voc / "JPEGImages", ".jpg"), Shelf(voc / "SegmentationClass", ".png")
-    found = [Pair(name, images.file(name), labels.file(name)) for name in read_names(source)]
-    return require_files(found, source)
+    pairs = [Pair(name, images.file(name), labels.file(name)) for name in read_names(source)]
+    return require_files(pairs, source)
 
 
 def _sbd_pairs(sbd_root: Path | None, download: bool, exclude: set[str]) -> list[Pair]:
     """All of SBD but the excluded names: VOC's own label wins, and VOC val is never trained on."""
     if sbd_root is None:
-        raise UserError(f"data.sbd_root is not set, and split train_aug needs it: {SBD_CURE}")
+        raise UserError(f"data.sbd_root is not set, and split train_aug needs it: {SBD_HINT}")
     sbd = _located(_sbd_folder, sbd_root, partial(_download_sbd, sbd_root) if download else None)
     if sbd is None:
-        raise missing(sbd_root / "benchmark_RELEASE" / "dataset" / "cls", SBD_CURE)
+        raise missing(sbd_root / "benchmark_RELEASE" / "dataset" / "cls", SBD_HINT)
     lists = (sbd / "train.txt", sbd / "val.txt")
     names = sorted({name for source in lists for name in read_names(source)} - exclude)
     images, labels = Shelf(sbd / "img", ".jpg"), Shelf(sbd / "cls", ".mat")
-    found = [Pair(name, images.file(name), labels.file(name)) for name in names]
-    return require_files(found, sbd / "train.txt and val.txt")
+    pairs = [Pair(name, images.file(name), labels.file(name)) for name in names]
+    return require_files(pairs, sbd / "train.txt and val.txt")
 
 
 def _located(find: Callable[[Path], Path | None], root: Path, fetch: Callable[[], object] | None) -> Path | None:
-    """What `find` finds in the root, after fetching it if it is not there."""
-    found = find(root)
-    if found is None and fetch is not None:
+    """The folder that `find` returns for the root, fetched before if it is not there; None without `fetch`."""
+    folder = find(root)
+    if folder is None and fetch is not None:
         root.mkdir(parents=True, exist_ok=True)
         try:
             fetch()
@@ -75,8 +75,8 @@ def _located(find: Callable[[Path], Path | None], root: Path, fetch: Callable[[]
                 f"data.download=true: fetching into {readable(root)} failed ({error}); network and disk space are "
                 "required; try again, or fetch the data set by hand and set data.download=false"
             ) from error
-        found = find(root)
-    return found
+        folder = find(root)
+    return folder
 
 
 def _voc_folder(root: Path) -> Path | None:
@@ -116,5 +116,5 @@ def _read_sbd(path: Path) -> Labels:
         return segmentation
     except Exception as error:  # scipy raises almost anything for a file that is not MATLAB's
         raise DamagedFileError(
-            f"{readable(path)}: not a label of SBD ({type(error).__name__}: {readable(error)}); {SAMPLE_CURE}"
+            f"{readable(path)}: not a label of SBD ({type(error).__name__}: {readable(error)}); {SAMPLE_HINT}"
         ) from error

@@ -27,10 +27,11 @@ from data.build import open_images
 from data.loaders import validation_batches
 from data.shapes import BUTTERFLY, DAY_SKY, LANTERN, MOTH, NIGHT_SKY, SCENES, TULIP, draw
 from engine.contracts import Picture
-from engine.evaluation.effective_field import HEARD, Measured, Probe
+from engine.evaluation.effective_field import FIELD_THRESHOLD, Measured, Probe
 from engine.evaluation.evaluate import Evaluation, evaluate
 from engine.reporting.coverage_figure import coverage_figure
 from engine.reporting.figures import (
+    INK,
     RIGHT_GRAY,
     VOID_WHITE,
     WRONG_RED,
@@ -41,8 +42,9 @@ from engine.reporting.figures import (
     tiles,
     write_png,
 )
-from engine.reporting.leaderboard import leaderboard
 from engine.reporting.leaderboard_figure import leaderboard_figure
+from engine.reporting.leaderboard_rows import leaderboard_rows
+from engine.runs.folder import RunFolder
 from engine.runtime import choose_runtime
 from models.coverage import coverage, path_counts
 
@@ -51,7 +53,6 @@ DAY_TWINS, NIGHT_TWINS = (BUTTERFLY, TULIP), (MOTH, LANTERN)
 FLAT_CELLS, TALL_CELLS = 33, 49  # up to the one a field gains nothing on the built-in scenes, from the other on a lot
 SKY_ROWS = 16  # above the centre of a scene's map of 32 rows: its uppermost cells
 DPI, TILE_PX, GAP_PX, HEAD_PX, FOOT_PX, SIDE_PX = 100, 256, 8, 34, 44, 52
-INK = "#1b1b2f"
 
 
 class Drawing(NamedTuple):
@@ -62,14 +63,14 @@ class Drawing(NamedTuple):
     needs: str = ""  # the folder of a run, or of a sweep
 
 
-def scored(run: Path, stage: str) -> tuple[Evaluation, Measured | None]:
+def evaluated(run: Path, stage: str) -> tuple[Evaluation, Measured | None]:
     """The validation scenes as a stage of the run answers them, every one kept as a picture."""
-    trained = restore(EvalConfig(checkpoint=str(run / f"{stage}.pt")))
+    trained = restore(EvalConfig(checkpoint=str(RunFolder(run).stage_file(stage))))
     config, context = trained.config, trained.model.context
     runtime = choose_runtime(config.runtime)
     images = open_images(config.data, config.data.val_split)
     probe = None if context is None else Probe(context, config.model.context.dilations)
-    found = evaluate(
+    evaluation = evaluate(
         trained.model.to(runtime.device),
         lambda: validation_batches(images, batch=config.validation.batch, workers=0),
         config.validation,
@@ -77,9 +78,14 @@ def scored(run: Path, stage: str) -> tuple[Evaluation, Measured | None]:
         observe=probe,
         num_pictures=len(images),
     )
-    told = json.loads((run / "summary.json").read_text())["stages"][stage]
-    assert abs(found.scores.mean_iou - told["mean_iou"]) < 1e-3, f"{stage} scores as its run says"
-    return found, None if probe is None else probe.measure()
+    in_summary = summary(run)["stages"][stage]
+    assert abs(evaluation.scores.mean_iou - in_summary["mean_iou"]) < 1e-3, f"{stage} scores as its run says"
+    return evaluation, None if probe is None else probe.measure()
+
+
+def summary(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(RunFolder(run).summary.read_text())
+    return content
 
 
 def wrong_share(picture: Picture) -> float:
@@ -106,7 +112,7 @@ def shapes(_: Path) -> Rgb:
 
 
 def predictions(run: Path) -> Rgb:
-    before, after = (scored(run, stage)[0].pictures for stage in ("frontend", "joint"))
+    before, after = (evaluated(run, stage)[0].pictures for stage in ("frontend", "joint"))
     pairs = list(zip(before, after, strict=True))
     nights = [pair for pair in pairs if (pair[0].truth_HW == NIGHT_SKY).any()]
     assert 0 < len(nights) < len(pairs)
@@ -126,15 +132,16 @@ def predictions(run: Path) -> Rgb:
 
 
 def field(run: Path) -> Rgb:
-    measured = scored(run, "context")[1]
-    told = json.loads((run / "summary.json").read_text())
-    field_cells = told["geometry"]["context_field_cells"]
-    assert measured is not None and abs(measured.effective_cells - told["stages"]["context"]["effective_cells"]) < 1e-6
+    measured = evaluated(run, "context")[1]
+    in_summary = summary(run)
+    field_cells = in_summary["geometry"]["context_field_cells"]
+    assert measured is not None
+    assert abs(measured.effective_cells - in_summary["stages"]["context"]["effective_cells"]) < 1e-6
     shares_hw = measured.gradient_hw / measured.gradient_hw.max()
     centre = shares_hw.shape[0] // 2
     assert shares_hw.shape == (2 * SKY_ROWS, 2 * SKY_ROWS) and field_cells > 2 * SKY_ROWS
-    heard = np.abs(np.argwhere(shares_hw >= HEARD) - centre)
-    assert heard.max() <= 2, "what is outlined are neighbours"
+    distances = np.abs(np.argwhere(shares_hw >= FIELD_THRESHOLD) - centre)
+    assert distances.max() <= 2, "what is outlined are neighbours"
     sky = shares_hw[centre - SKY_ROWS, centre]
     assert sky > 0.01 and sky > 10 * shares_hw[centre + SKY_ROWS // 2 + 1 :].max(), "it looks up, and not down"
     return field_figure(measured.gradient_hw, measured.effective_cells, field_cells)
@@ -142,23 +149,25 @@ def field(run: Path) -> Rgb:
 
 def checkerboard(_: Path) -> Rgb:
     dilations = [2, 4, 8]
-    seen = coverage(dilations)
-    assert (seen.holes_per_axis, seen.field_cells) == (14, 29)
-    assert seen.hole_offsets == list(range(1, 15, 2)), "every second row and column"
+    covered = coverage(dilations)
+    assert (covered.holes_per_axis, covered.field_cells) == (14, 29)
+    assert covered.hole_offsets == list(range(1, 15, 2)), "every second row and column"
     return coverage_figure(dilations, [path_counts(dilations[:depth]) for depth in (1, 2, 3)])
 
 
 def schedules(sweep: Path) -> Rgb:
-    rows = leaderboard(sweep)
-    assert len(rows) == 12 and all(len(row["runs"]) == 3 for row in rows), "twelve schedules with three seeds each"
+    rows = leaderboard_rows(sweep)
+    assert len(rows) == 12 and all(len(row.runs) == 3 for row in rows), "twelve schedules with three seeds each"
     for row in rows:
-        said, gain, holes = row["dilations"], row["gain"], row["holes_per_axis"]
-        if row["field_cells"] <= FLAT_CELLS:
-            assert abs(gain) < 0.01, f"{said} is level with the front end, gained {gain}"
-        if row["field_cells"] >= TALL_CELLS and not holes:
-            assert gain > 0.2, f"{said} is far above the front end, gained {gain}"
-    narrow = {bool(row["holes_per_axis"]): row["gain"] for row in rows if row["field_cells"] == TALL_CELLS}
-    assert narrow[False] - narrow[True] > 0.1, f"with {TALL_CELLS} cells holes cost more than ten points: {narrow}"
+        assert row.gain is not None, "every run began with a front end"
+        if row.field_cells <= FLAT_CELLS:
+            assert abs(row.gain) < 0.01, f"{row.dilations} is level with the front end, gained {row.gain}"
+        if row.field_cells >= TALL_CELLS and not row.holes_per_axis:
+            assert row.gain > 0.2, f"{row.dilations} is far above the front end, gained {row.gain}"
+    gain_by_holes = {bool(row.holes_per_axis): row.gain or 0.0 for row in rows if row.field_cells == TALL_CELLS}
+    assert gain_by_holes[False] - gain_by_holes[True] > 0.1, (
+        f"with {TALL_CELLS} cells holes cost more than ten points: {gain_by_holes}"
+    )
     return leaderboard_figure(rows)
 
 
@@ -223,18 +232,18 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of a finished run on the built-in scenes")
     parser.add_argument("--sweep", type=Path, help="folder of a finished sweep=schedules")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "pictures")
-    given = parser.parse_args()
-    unknown = set(given.names) - set(DRAWINGS)
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(DRAWINGS)
     if unknown:
         parser.error(f"no such picture: {', '.join(sorted(unknown))}; there are: {', '.join(DRAWINGS)}")
-    for name in given.names or DRAWINGS:
+    for name in arguments.names or DRAWINGS:
         drawing = DRAWINGS[name]
-        if drawing.needs and getattr(given, drawing.needs) is None:
+        if drawing.needs and getattr(arguments, drawing.needs) is None:
             parser.error(f"{name} is made from a {drawing.needs}; give --{drawing.needs} DIR, or name other pictures")
-    for name in given.names or DRAWINGS:
+    for name in arguments.names or DRAWINGS:
         drawing = DRAWINGS[name]
-        write_png(given.output / name, drawing.make(getattr(given, drawing.needs) if drawing.needs else ROOT))
-        print(f"{given.output / name}: {drawing.caption}", flush=True)
+        write_png(arguments.output / name, drawing.make(getattr(arguments, drawing.needs) if drawing.needs else ROOT))
+        print(f"{arguments.output / name}: {drawing.caption}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ from torch import Generator, Tensor
 
 from configs.errors import UserError
 from configs.schema import ModelConfig
-from models.caffe import CONTEXT_PREFIXES, read_caffe, to_state
+from models.caffe import read_caffe
 from models.context import Context
 from models.frontend import Frontend
-from models.pretrained import Pretrained, Report, load_into, read_pretrained
+from models.matching import CONTEXT_PREFIXES, to_state
+from models.pretrained import IMAGENET_MEAN_RGB, Pretrained, Report, load_into, read_pretrained
 from models.segmenter import Segmenter
 
-DEFAULT_MEAN_RGB = (122.679, 116.669, 104.007)  # ImageNet, as VGG's authors subtracted it
-DEFAULT_SCALE_RGB = (1.0, 1.0, 1.0)
 FRESH_SCALE_RGB = (1 / 58.0,) * 3  # about one standard deviation of natural images: for front ends without weights
 
 
@@ -30,7 +29,7 @@ def build_segmenter(
     torch.manual_seed(seed)
     frontend = Frontend(config.frontend, num_classes, config.padding)
     report = None
-    mean_rgb: Sequence[float] = data_mean_rgb or DEFAULT_MEAN_RGB
+    mean_rgb: Sequence[float] = data_mean_rgb or IMAGENET_MEAN_RGB
     scale_rgb: Sequence[float] = FRESH_SCALE_RGB
     if config.pretrained is not None:
         pretrained = read_pretrained(config.pretrained)
@@ -61,10 +60,10 @@ def restore_segmenter(config: ModelConfig, num_classes: int, state: Mapping[str,
     if any(name.startswith("context.") for name in state):
         segmenter.insert_context(build_context(config, num_classes, seed=0))
     expected = {name: tuple(tensor.shape) for name, tensor in segmenter.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    differing = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
+    in_file = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    differing = [name for name in {**expected, **in_file} if expected.get(name) != in_file.get(name)]
     if differing:
-        lines = [f"  {name}: {given.get(name, 'absent')} in the file, {expected.get(name, 'absent')} in the network"
+        lines = [f"  {name}: {in_file.get(name, 'absent')} in the file, {expected.get(name, 'absent')} in the network"
                  for name in differing[:5]]  # fmt: skip
         raise UserError(
             f"the checkpoint holds another network than model.* describes: {len(differing)} tensors differ, first\n"
@@ -84,10 +83,10 @@ def read_released(path: Path, config: ModelConfig, num_classes: int) -> tuple[Se
     if any(layer.startswith(CONTEXT_PREFIXES) for layer in blobs):
         segmenter.insert_context(build_context(config, num_classes, seed=0))
     try:
-        taken = to_state(blobs, {name: parameter.shape for name, parameter in segmenter.named_parameters()})
+        matched = to_state(blobs, {name: parameter.shape for name, parameter in segmenter.named_parameters()})
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    missing = [name for name, state in taken.states.items() if state == "missing"]
+    missing = [name for name, state in matched.states.items() if state == "missing"]
     if missing:
         raise UserError(
             f"{path}: it lacks {', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}: a whole network is "
@@ -95,9 +94,9 @@ def read_released(path: Path, config: ModelConfig, num_classes: int) -> tuple[Se
         )
     if config.head == "transposed":
         _check_transposed(path, blobs, segmenter.stride)
-    segmenter.load_state_dict(taken.tensors, strict=False)  # mean and scale are the config's
-    source = Pretrained(taken.tensors, _three(segmenter.mean_rgb), _three(segmenter.scale_rgb), str(path))
-    return segmenter, Report(source, taken.states, taken.unused)
+    segmenter.load_state_dict(matched.tensors, strict=False)  # mean and scale are the config's
+    source = Pretrained(matched.tensors, _three(segmenter.mean_rgb), _three(segmenter.scale_rgb), str(path))
+    return segmenter, Report(source, matched.states, matched.unused)
 
 
 def _check_transposed(path: Path, blobs: Mapping[str, Sequence[Tensor]], stride: int) -> None:

@@ -1,4 +1,4 @@
-"""Caffe's binary weights (`.caffemodel`): the blobs of every layer, and which of them a network of ours takes.
+"""Caffe's binary weights (`.caffemodel`): the blobs of every layer.
 
 protobuf's runtime decodes the layers, by a schema of the few fields that weights need. Two things are done beside it:
 
@@ -10,12 +10,12 @@ protobuf's runtime decodes the layers, by a schema of the few fields that weight
 Layers are decoded one by one out of a memory map: the peak is the file and twice its largest layer.
 """
 
+import functools
 import math
 import mmap
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from configs.errors import UserError
 MAX_FIELDS = 100_000  # of a whole file, three messages deep; the released networks have fewer than a thousand
 MAX_AXES = 32  # Caffe's own bound
 MAX_NAME_BYTES = 1000
-CONTEXT_PREFIXES = ("ctx_", "ct_")  # of the context layers, in the released files
+CAFFE_SUFFIX = ".caffemodel"  # of the files
 LEGACY_AXES = ("num", "channels", "height", "width")
 
 # Message, field, number, type ("*" for repeated). A layer has two layouts: V1 is found in `layers`, the new in `layer`.
@@ -42,7 +42,9 @@ SCHEMA = {
 }
 
 
-def _message_types() -> dict[str, Any]:
+@functools.cache
+def message_types() -> dict[str, Any]:
+    """protobuf's class for every message of `SCHEMA`."""
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="weights.proto", package="weights", syntax="proto2")
     for message, fields in SCHEMA.items():
@@ -60,9 +62,6 @@ def _message_types() -> dict[str, Any]:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"weights.{name}")) for name in SCHEMA}
-
-
-MESSAGES = _message_types()
 
 
 def read_caffe(path: str | Path) -> dict[str, list[Tensor]]:
@@ -84,7 +83,7 @@ def _layers(wire: mmap.mmap) -> dict[str, list[Tensor]]:
     layouts = {SCHEMA["NetParameter"][name][0]: kind for name, kind in
                (("layers", "V1LayerParameter"), ("layer", "LayerParameter"))}  # fmt: skip
     budget = iter(range(MAX_FIELDS))
-    found: dict[str, list[Tensor]] = {}
+    layers: dict[str, list[Tensor]] = {}
     for number, start, end in _fields(wire, 0, len(wire), budget):
         if number not in layouts:
             continue
@@ -93,13 +92,13 @@ def _layers(wire: mmap.mmap) -> dict[str, list[Tensor]]:
             if inner == SCHEMA[layout]["blobs"][0]:
                 _check_blob(wire, blob_start, blob_end, budget)
         name, blobs = _decoded(layout, wire, start, end)
-        if blobs and name in found:
+        if blobs and name in layers:
             raise ValueError(f"two layers with weights are called {name}")
         if blobs:
-            found[name] = [_tensor(f"{name}, blob {rank}", *blob) for rank, blob in enumerate(blobs)]
-    if not found:
+            layers[name] = [_tensor(f"{name}, blob {rank}", *blob) for rank, blob in enumerate(blobs)]
+    if not layers:
         raise ValueError("it holds no layer with weights")
-    return found
+    return layers
 
 
 def _fields(wire: mmap.mmap, start: int, end: int, budget: Iterator[int]) -> Iterator[tuple[int, int, int]]:
@@ -145,7 +144,7 @@ def _decoded(
     layout: str, wire: mmap.mmap, start: int, end: int
 ) -> tuple[str, list[tuple[tuple[int, ...], bytes, str]]]:
     """Name, and of every blob the shape, the numbers' bytes and their type; only those outlive this function."""
-    layer = MESSAGES[layout].FromString(wire[start:end])  # the copy is freed at once
+    layer = message_types()[layout].FromString(wire[start:end])  # the copy is freed at once
     if len(layer.name) > MAX_NAME_BYTES:
         raise ValueError(f"a layer's name has {len(layer.name)} bytes")
     blobs = []
@@ -167,85 +166,3 @@ def _tensor(blob: str, shape: tuple[int, ...], numbers: bytes, kind: str) -> Ten
         )
     with np.errstate(over="ignore"):  # what is too large for float32 becomes Inf, which the loaders refuse
         return torch.from_numpy(np.frombuffer(numbers, kind).astype(np.float32).reshape(shape))
-
-
-class Taken(NamedTuple):
-    """What a network takes from a file, and what became of every tensor on either side."""
-
-    tensors: dict[str, Tensor]  # by the network's names, in its shapes
-    states: dict[str, str]  # tensor of the network: "loaded", "reshaped" or "missing"
-    unused: list[str]  # of the file
-
-
-def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Sequence[int]]) -> Taken:
-    """The blobs for a network whose `named_parameters()` have these shapes.
-
-    Layers may be missing from the file. Raises UserError, with names and both shapes, where a tensor does not fit, or
-    a convolution of VGG or of the context module is one more than the network has; and where nothing fits.
-    """
-    places = {name.removeprefix("frontend.").removeprefix("context."): name for name in expected}
-    num_context = sum(bool(re.fullmatch(r"ctx_conv\d+\.weight", place)) for place in places)
-    context = _context_layers(num_context)
-    taken, misfits = Taken({}, dict.fromkeys(expected, "missing"), []), []
-    for file_name, tensor in by_our_names(blobs).items():
-        layer, _, parameter = file_name.rpartition(".")
-        name = places.get(f"{context.get(layer, layer)}.{parameter}")
-        shaped = fitted(tensor, expected[name]) if name is not None else None
-        if name is not None and shaped is not None:
-            if name in taken.tensors:
-                raise UserError(f"Caffe's file holds {name} twice: as ct_ and as ctx_; one of them is required")
-            taken.tensors[name] = shaped
-            taken.states[name] = "loaded" if shaped.shape == tensor.shape else "reshaped"
-        elif name is not None or _is_required(file_name, num_context, places):
-            shape = tuple(expected[name]) if name is not None else "absent"
-            misfits.append(f"  {file_name}: {tuple(tensor.shape)} in the file, {shape} in the network")
-        else:
-            taken.unused.append(file_name)
-    if misfits or not taken.tensors:
-        differing = [f"{len(misfits)} tensors differ, first", *misfits[:5]] if misfits else ["no name agrees"]
-        raise UserError("Caffe's file holds another network than model.* describes: " + "\n".join(differing))
-    for name, tensor in taken.tensors.items():
-        if not tensor.isfinite().all():
-            raise UserError(f"Caffe's file holds NaN or Inf in {name}; give sound weights")
-    return taken
-
-
-def by_our_names(blobs: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
-    """`conv1_1.weight`, `conv1_1.bias`, ...: as they are, but conv1_1 for RGB and not BGR, `fc-final` as `final`."""
-    if {"final", "fc-final"} <= blobs.keys():
-        raise UserError("Caffe's file holds final and fc-final; one layer of the classes is required")
-    tensors: dict[str, Tensor] = {}
-    for file_layer, own in blobs.items():
-        layer = "final" if file_layer == "fc-final" else file_layer
-        for rank, tensor in enumerate(own):
-            tensors[f"{layer}.{('weight', 'bias')[rank] if rank < 2 else f'blob{rank}'}"] = tensor
-    first = tensors.get("conv1_1.weight")
-    if first is not None and first.ndim == 4:
-        tensors["conv1_1.weight"] = first.flip(1)
-    return tensors
-
-
-def fitted(tensor: Tensor, shape: Sequence[int]) -> Tensor | None:
-    """In that shape, if only leading ones differ (Caffe's old 4-D shapes) or it is a linear layer's matrix of it."""
-    matrix = (*shape[:1], math.prod(shape[1:]))
-    fits = _without_leading_ones(tensor.shape) in (_without_leading_ones(shape), _without_leading_ones(matrix))
-    return tensor.reshape(tuple(shape)) if fits else None
-
-
-def _without_leading_ones(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(shape)[next((axis for axis, size in enumerate(shape) if size != 1), len(shape)) :]
-
-
-def _context_layers(num_convolutions: int) -> dict[str, str]:
-    """The released files' names of the 3x3 layers, 1_1, 1_2, 2_1, 3_1, ..., fc1, and of the 1x1, to ours."""
-    theirs = ["conv1_1", "conv1_2", *(f"conv{block}_1" for block in range(2, num_convolutions - 1))]
-    theirs = [*theirs[: max(0, num_convolutions - 1)], "fc1"]
-    ours = {layer: f"ctx_conv{number}" for number, layer in enumerate(theirs, start=1)} | {"final": "ctx_final"}
-    return {f"{prefix}_{layer}": name for prefix in ("ctx", "ct") for layer, name in ours.items()}
-
-
-def _is_required(file_name: str, num_context: int, places: Mapping[str, str]) -> bool:
-    """Whether a network without a place for it must be another one."""
-    if file_name.startswith(CONTEXT_PREFIXES):
-        return num_context > 0 and not file_name.startswith("ctx_upsample")
-    return file_name.startswith("conv") and any(place.startswith("conv") for place in places)

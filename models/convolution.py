@@ -64,11 +64,11 @@ def weight_gradient(
     gradient_BhwO = gradient_BOhw.permute(0, 2, 3, 1).contiguous()
     (in_height, num_inputs), (height, width, num_outputs) = input_BHWI.shape[1::2], gradient_BhwO.shape[1:]
     result_OklI = input_BIHW.new_zeros(num_outputs, *kernel, num_inputs)
-    for row, seen, shift in _rows_on_the_map(kernel[0], padding[0], dilation[0], in_height, height):
-        gradients_NO = gradient_BhwO[:, seen].reshape(-1, num_outputs)
+    for row, span, shift in _rows_on_the_map(kernel[0], padding[0], dilation[0], in_height, height):
+        gradients_NO = gradient_BhwO[:, span].reshape(-1, num_outputs)
         for column in range(kernel[1]):
             left = column * dilation[1]
-            inputs_NI = input_BHWI[:, _moved(seen, shift), left : left + width].reshape(-1, num_inputs)
+            inputs_NI = input_BHWI[:, _moved(span, shift), left : left + width].reshape(-1, num_inputs)
             torch.mm(gradients_NO.T, inputs_NI, out=result_OklI[:, row, column])
     return result_OklI.permute(0, 3, 1, 2)
 
@@ -86,12 +86,12 @@ def input_gradient(
     (batch_size, height, width, num_outputs), num_inputs = gradient_BhwO.shape, weight_OIkl.shape[1]
     exact = torch.promote_types(weight_OIkl.dtype, torch.float32)  # a sum of 49 bfloat16 products is kept exact
     sum_BHWI = weight_OIkl.new_zeros(batch_size, in_size[0], in_size[1] + 2 * padding[1], num_inputs, dtype=exact)
-    for row, seen, shift in _rows_on_the_map(weight_OIkl.shape[2], padding[0], dilation[0], in_size[0], height):
-        gradients_NO = gradient_BhwO[:, seen].reshape(-1, num_outputs)
+    for row, span, shift in _rows_on_the_map(weight_OIkl.shape[2], padding[0], dilation[0], in_size[0], height):
+        gradients_NO = gradient_BhwO[:, span].reshape(-1, num_outputs)
         for column in range(weight_OIkl.shape[3]):
             left = column * dilation[1]
             products_NI = gradients_NO @ weight_klOI[row, column]
-            under_tap_BnwI = sum_BHWI[:, _moved(seen, shift), left : left + width]
+            under_tap_BnwI = sum_BHWI[:, _moved(span, shift), left : left + width]
             under_tap_BnwI += products_NI.view(under_tap_BnwI.shape)
     sum_BHWI = sum_BHWI[:, :, padding[1] : padding[1] + in_size[1]]
     return sum_BHWI.to(weight_OIkl.dtype).permute(0, 3, 1, 2)
@@ -100,7 +100,7 @@ def input_gradient(
 def _rows_on_the_map(
     kernel_height: int, padding: int, dilation: int, in_height: int, height: int
 ) -> Iterator[tuple[int, slice, int]]:
-    """For each row of taps: its number, the output's rows that see the map through it, how far below them they see."""
+    """For each row of taps: its number, the output's rows whose tap lies on the map, and how far below them it lies."""
     for row in range(kernel_height):
         shift = row * dilation - padding
         first, last = max(0, -shift), min(height, in_height - shift)

@@ -87,9 +87,9 @@ def verdict(context: ContextConfig, *, field_px: int, stride: int, crop_px: Sequ
 
     `field_px` is the field of the whole network, `crop_px` the height and width of what it is trained or scored on.
     """
-    seen = coverage(context.dilations)
-    side = f"{seen.field_cells} x {seen.field_cells}"
-    lines = _holes(seen, side) + _common_factor(seen) + _second_opinion(seen)
+    covered = coverage(context.dilations)
+    side = f"{covered.field_cells} x {covered.field_cells}"
+    lines = _holes(covered, side) + _common_factor(covered) + _hdc_disagreement(covered)
     crop = f"{crop_px[0]} x {crop_px[1]} px"
     if field_px > min(crop_px):
         lines.append(
@@ -98,37 +98,39 @@ def verdict(context: ContextConfig, *, field_px: int, stride: int, crop_px: Sequ
     if context.padding == "each":
         lines += _idle_taps(context.dilations, [-(-pixels // stride) for pixels in crop_px])
     clean = f"dilations {context.dilations}: all of the {side} cells of the field reach the centre"
-    return lines if seen.hole_offsets else [clean, *lines]
+    return lines if covered.hole_offsets else [clean, *lines]
 
 
-def _holes(seen: Coverage, side: str) -> list[str]:
-    if not seen.hole_offsets:
+def _holes(covered: Coverage, side: str) -> list[str]:
+    if not covered.hole_offsets:
         return []
-    first = ", ".join(str(offset) for offset in seen.hole_offsets[:OFFSETS_SHOWN])
-    more = ", ..." if len(seen.hole_offsets) > OFFSETS_SHOWN else ""
-    used = (seen.field_cells - seen.holes_per_axis) ** 2
+    first = ", ".join(str(offset) for offset in covered.hole_offsets[:OFFSETS_SHOWN])
+    more = ", ..." if len(covered.hole_offsets) > OFFSETS_SHOWN else ""
+    used = (covered.field_cells - covered.holes_per_axis) ** 2
     return [
-        f"warning: {seen.holes_per_axis} of {seen.field_cells} cells along each axis never reach the centre "
-        f"({first}{more} to either side): {used} of the field's {side} cells are used, {used / seen.field_cells**2:.0%}"
+        f"warning: {covered.holes_per_axis} of {covered.field_cells} cells along each axis never reach the centre "
+        f"({first}{more} to either side): {used} of the field's {side} cells are used, "
+        f"{used / covered.field_cells**2:.0%}"
     ]
 
 
-def _common_factor(seen: Coverage) -> list[str]:
-    if seen.gcd == 1:
+def _common_factor(covered: Coverage) -> list[str]:
+    gcd = covered.gcd
+    if gcd == 1:
         return []
     return [
-        f"warning: all dilations share the factor {seen.gcd}: the map falls into {seen.gcd} x {seen.gcd} grids that "
-        "never meet; a layer of dilation 1 joins them"
+        f"warning: all dilations share the factor {gcd}: the map falls into {gcd} x {gcd} grids that never meet; a "
+        "layer of dilation 1 joins them"
     ]
 
 
-def _second_opinion(seen: Coverage) -> list[str]:
+def _hdc_disagreement(covered: Coverage) -> list[str]:
     """HDC's criterion where it disagrees with the exact support, which decides."""
-    if seen.hdc_m2 is None or (seen.hdc_m2 <= KERNEL) == (not seen.hole_offsets):
+    if covered.hdc_m2 is None or (covered.hdc_m2 <= KERNEL) == (not covered.hole_offsets):
         return []
-    if seen.hole_offsets:
-        return [f"HDC's M_2 = {seen.hdc_m2} is at most {KERNEL} and would pass it; the exact support decides"]
-    return [f"HDC's M_2 = {seen.hdc_m2} is above {KERNEL} and would refuse it; the exact support has no holes"]
+    if covered.hole_offsets:
+        return [f"HDC's M_2 = {covered.hdc_m2} is at most {KERNEL} and would pass it; the exact support decides"]
+    return [f"HDC's M_2 = {covered.hdc_m2} is above {KERNEL} and would refuse it; the exact support has no holes"]
 
 
 def _idle_taps(dilations: Sequence[int], map_cells: Sequence[int]) -> list[str]:

@@ -1,38 +1,61 @@
 """A network in figures and in a few lines: what it sees, what it costs."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 from configs.schema import ModelConfig, ValidationConfig
-from models import context, frontend, geometry
+from models import geometry
 from models.cost import context_cost
 from models.coverage import coverage, verdict
+from models.layers import context_layers, frontend_layers
 
 
-def network_geometry(config: ModelConfig) -> dict[str, float]:
-    """Fields in pixels and cells; sizes of a front end alone and followed by the context module."""
-    frontend_layers = frontend.layer_table(config.frontend, config.padding)
-    context_layers = context.layer_table(config.context)
+class NetworkGeometry(TypedDict):
+    """Sizes of a front end, alone and followed by the context module; every checkpoint carries them."""
+
+    stride: int
+    margin_px: int
+    node_offset_px: float
+    frontend_field_px: int
+    context_field_cells: int
+    field_px: int
+
+
+class ScheduleFigures(TypedDict):
+    """What a context module sees and costs; every checkpoint of a run that trains one carries them."""
+
+    dilations: list[int]
+    widths: list[int]
+    field_cells: int
+    field_px: int
+    holes_per_axis: int
+    gcd: int
+    parameters: int
+    multiply_adds: int
+
+
+def network_geometry(config: ModelConfig) -> NetworkGeometry:
+    before, after = frontend_layers(config.frontend, config.padding), context_layers(config.context)
     return {
-        "stride": geometry.stride(frontend_layers),
-        "margin_px": geometry.margin(frontend_layers),
+        "stride": geometry.stride(before),
+        "margin_px": geometry.margin(before),
         "node_offset_px": config.node_offset_px,
-        "frontend_field_px": geometry.receptive_field(frontend_layers),
-        "context_field_cells": geometry.receptive_field(context_layers),
-        "field_px": geometry.receptive_field([*frontend_layers, *context_layers]),
+        "frontend_field_px": geometry.receptive_field(before),
+        "context_field_cells": geometry.receptive_field(after),
+        "field_px": geometry.receptive_field([*before, *after]),
     }
 
 
-def schedule_figures(config: ModelConfig, num_classes: int, crop_px: Sequence[int]) -> dict[str, Any]:
-    """What a context module sees and costs for one crop (height, width): a row of a leaderboard, without its scores."""
-    seen, cost = coverage(config.context.dilations), context_cost(config, num_classes, crop_px)
+def schedule_figures(config: ModelConfig, num_classes: int, crop_px: Sequence[int]) -> ScheduleFigures:
+    """For one crop (height, width)."""
+    covered, cost = coverage(config.context.dilations), context_cost(config, num_classes, crop_px)
     return {
         "dilations": config.context.dilations,
         "widths": config.context.widths,
-        "field_cells": seen.field_cells,
+        "field_cells": covered.field_cells,
         "field_px": network_geometry(config)["field_px"],
-        "holes_per_axis": seen.holes_per_axis,
-        "gcd": seen.gcd,
+        "holes_per_axis": covered.holes_per_axis,
+        "gcd": covered.gcd,
         "parameters": cost.parameters,
         "multiply_adds": cost.multiply_adds,
     }
@@ -40,17 +63,16 @@ def schedule_figures(config: ModelConfig, num_classes: int, crop_px: Sequence[in
 
 def schedule_verdict(config: ModelConfig, crop_px: Sequence[int]) -> list[str]:
     """The judgement on the schedule in a few lines, for crops of (height, width)."""
-    figures = network_geometry(config)
-    field_px, stride = int(figures["field_px"]), int(figures["stride"])
-    return verdict(config.context, field_px=field_px, stride=stride, crop_px=crop_px)
+    shape = network_geometry(config)
+    return verdict(config.context, field_px=shape["field_px"], stride=shape["stride"], crop_px=crop_px)
 
 
 def network_line(config: ModelConfig) -> str:
-    figures = network_geometry(config)
+    shape = network_geometry(config)
     return (
-        f"network: the front end sees {figures['frontend_field_px']} px; dilations {config.context.dilations} see "
-        f"{figures['context_field_cells']} cells, {figures['field_px']} px in all; stride {figures['stride']}, "
-        f"margin {figures['margin_px']} px"
+        f"network: the front end sees {shape['frontend_field_px']} px; dilations {config.context.dilations} see "
+        f"{shape['context_field_cells']} cells, {shape['field_px']} px in all; stride {shape['stride']}, "
+        f"margin {shape['margin_px']} px"
     )
 
 
@@ -81,4 +103,4 @@ def tiling_line(config: ModelConfig, validation: ValidationConfig, *, has_contex
 
 def context_reach_px(config: ModelConfig) -> int:
     """How far the context module sees from its cell, to every side."""
-    return geometry.stride(frontend.layer_table(config.frontend, config.padding)) * sum(config.context.dilations)
+    return geometry.stride(frontend_layers(config.frontend, config.padding)) * sum(config.context.dilations)

@@ -1,7 +1,6 @@
 """What a stack of layers sees and how large its output is: integers only, no torch.
 
-Sizes are pixels of the image or cells of the map (one cell is
-`stride` pixels).
+Sizes are pixels of the image or cells of the map (one cell is `stride` pixels).
 """
 
 from collections.abc import Sequence
@@ -17,6 +16,13 @@ class Layer:
     dilation: int = 1
     stride: int = 1
     padding: int = 0
+    out_channels: int = 1
+    block: int = 0  # of the front end's 3x3 convolutions and their pooling, from 1; 0 outside of them
+
+    @property
+    def is_pooling(self) -> bool:
+        """No convolution has a stride."""
+        return self.stride > 1
 
     @property
     def extent(self) -> int:

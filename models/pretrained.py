@@ -13,15 +13,20 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from configs.errors import UserError
-from models.caffe import by_our_names, fitted, read_caffe
+from configs.schema import FrontendConfig
+from models.caffe import CAFFE_SUFFIX, read_caffe
+from models.layers import convolution_names
+from models.matching import by_our_names, fitted
 
 Rgb = tuple[float, float, float]
 
 TORCHVISION_SOURCES = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
-OPTIONS = f"{', '.join(TORCHVISION_SOURCES)}, or a file that ends in .pth, .pt, .safetensors or .caffemodel"
-CAFFE_MEAN_RGB = (122.679, 116.669, 104.007)  # what VGG's authors subtracted; a file that names no mean expects it
+SAFETENSORS_SUFFIX = ".safetensors"
+SUFFIXES = (".pth", ".pt", SAFETENSORS_SUFFIX, CAFFE_SUFFIX)
+OPTIONS = f"{', '.join(TORCHVISION_SOURCES)}, or a file that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+IMAGENET_MEAN_RGB = (122.679, 116.669, 104.007)  # as VGG's authors subtracted it; files that name no mean expect it
 CAFFE_SCALE_RGB = (1.0, 1.0, 1.0)
-VGG16_DEPTHS = (2, 2, 3, 3, 3)
+VGG16_CONVOLUTIONS = convolution_names(FrontendConfig().depths)  # by block
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of every tensor of the network, and what of the file found no use."""
+    """What became of every tensor of the network, and which of the file are unused."""
 
     pretrained: Pretrained
     states: dict[str, str]  # tensor of the network: "loaded", "reshaped", "fresh" or "missing"
@@ -61,18 +66,18 @@ def read_pretrained(source: str) -> Pretrained:
         weights = _torchvision_weights()[source]
         return _from_torchvision(weights, _download(weights), source)
     path = Path(source).expanduser()
-    if path.suffix not in (".pth", ".pt", ".safetensors", ".caffemodel") or not path.is_file():
+    if path.suffix not in SUFFIXES or not path.is_file():
         raise UserError(f"model.pretrained={source}: there is no such file; give one of {OPTIONS}")
-    if path.suffix == ".caffemodel":
-        return Pretrained(_from_caffe(path), CAFFE_MEAN_RGB, CAFFE_SCALE_RGB, source)
+    if path.suffix == CAFFE_SUFFIX:
+        return Pretrained(_from_caffe(path), IMAGENET_MEAN_RGB, CAFFE_SCALE_RGB, source)
     content, metadata = _read_file(path)
-    if path.suffix != ".safetensors":
+    if path.suffix != SAFETENSORS_SUFFIX:
         for weights in _torchvision_weights():
             if path.name == Path(weights.url).name:  # torchvision's own file, fetched by hand
                 return _from_torchvision(weights, content, source)
     if metadata.get("order", "RGB").upper() != "RGB":
         raise UserError(f"model.pretrained={source}: made for {metadata['order']} images; give weights made for RGB")
-    mean_rgb = _three_numbers(metadata.get("mean", "")) or CAFFE_MEAN_RGB
+    mean_rgb = _three_numbers(metadata.get("mean", "")) or IMAGENET_MEAN_RGB
     scale_rgb = _three_numbers(metadata.get("scale", "")) or CAFFE_SCALE_RGB
     return Pretrained(_by_our_names(content), mean_rgb, scale_rgb, source)
 
@@ -83,33 +88,33 @@ def load_into(frontend: nn.Module, pretrained: Pretrained) -> Report:
     fc6, fc7 and the classes' layer stay fresh where the file's do not fit (a lighter head, other classes). Raises
     UserError, before anything is copied, where one of VGG's convolutions does not fit, or nothing does.
     """
-    own, given, source = frontend.state_dict(), pretrained.tensors, f"model.pretrained={pretrained.source}"
-    shaped = {name: fitted(given[name], own[name].shape) for name in own if name in given}
+    own, in_file, source = frontend.state_dict(), pretrained.tensors, f"model.pretrained={pretrained.source}"
+    shaped = {name: fitted(in_file[name], own[name].shape) for name in own if name in in_file}
     misfits = [name for name, tensor in shaped.items() if tensor is None]
     for name in misfits:
         if name.startswith("conv"):
             raise UserError(
-                f"{source}: {name} has shape {tuple(given[name].shape)}, the front end's has {tuple(own[name].shape)}; "
-                "pretrained convolutions fit only the widths they were trained with; set model.frontend.width=1 with "
-                "VGG-16's channels, or model.pretrained=null for fresh weights"
+                f"{source}: {name} has shape {tuple(in_file[name].shape)}, the front end's has "
+                f"{tuple(own[name].shape)}; pretrained convolutions fit only the widths they were trained with; set "
+                "model.frontend.width=1 with VGG-16's channels, or model.pretrained=null for fresh weights"
             )
     fresh_layers = {_layer(name) for name in misfits}  # whole layers: a bias without its weight means nothing
-    chosen = {name: x for name, x in shaped.items() if x is not None and _layer(name) not in fresh_layers}
-    if not chosen:
+    matched = {name: x for name, x in shaped.items() if x is not None and _layer(name) not in fresh_layers}
+    if not matched:
         raise UserError(
-            f"{source}: none of its tensors ({_abridged(given, given)}) fits one of the front end's "
+            f"{source}: none of its tensors ({_abridged(in_file, in_file)}) fits one of the front end's "
             f"({_abridged(own, own)}); required are torchvision's names of "
             f"VGG-16's layers, or these; give one of {OPTIONS}"
         )
-    for name, tensor in chosen.items():
+    for name, tensor in matched.items():
         if not tensor.isfinite().all():
             raise UserError(f"{source}: {name} holds NaN or Inf; give sound weights")
     states = dict.fromkeys(own, "fresh")
     with torch.no_grad():
-        for name, tensor in chosen.items():
+        for name, tensor in matched.items():
             own[name].copy_(tensor)
-            states[name] = "loaded" if tensor.shape == pretrained.tensors[name].shape else "reshaped"
-    return Report(pretrained, states, [name for name in given if name not in chosen])
+            states[name] = "loaded" if tensor.shape == in_file[name].shape else "reshaped"
+    return Report(pretrained, states, [name for name in in_file if name not in matched])
 
 
 def _torchvision_weights() -> Any:
@@ -146,7 +151,7 @@ def _download(weights: Any) -> Mapping[str, Tensor]:
 def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and text metadata. Nothing in the file is ever executed."""
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == SAFETENSORS_SUFFIX:
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
         if zipfile.is_zipfile(path):
@@ -178,7 +183,7 @@ def _from_caffe(path: Path) -> dict[str, Tensor]:
         tensors = by_our_names(read_caffe(path))
     except UserError as error:
         raise UserError(f"model.pretrained={error}") from error
-    ours = {f"conv{block}_{number}" for block, depth in enumerate(VGG16_DEPTHS, 1) for number in range(1, depth + 1)}
+    ours = {name for block in VGG16_CONVOLUTIONS for name in block}
     theirs = {_layer(name) for name in tensors if name.startswith("conv")}
     if not theirs or theirs - ours:
         raise UserError(
@@ -192,9 +197,9 @@ def _by_our_names(content: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """torchvision's `features.0.weight` and our `frontend.conv1_1.weight` both become `conv1_1.weight`."""
     layers = {"classifier.0": "fc6", "classifier.3": "fc7"}
     index = 0
-    for block, depth in enumerate(VGG16_DEPTHS, start=1):
-        for number in range(1, depth + 1):
-            layers[f"features.{index}"] = f"conv{block}_{number}"
+    for block in VGG16_CONVOLUTIONS:
+        for name in block:
+            layers[f"features.{index}"] = name
             index += 2  # the ReLU
         index += 1  # the pooling
     tensors = {}

@@ -48,15 +48,16 @@ class Segmenter(nn.Module):
     def freeze(self, *, frontend: bool, blocks: int) -> None:
         """Let the whole front end, or its first blocks (conv1, conv2, ...), keep their weights; the rest learns."""
         self.frontend_frozen = frontend
-        frozen = tuple(f"conv{number}_" for number in range(1, blocks + 1))
+        block_of = {layer.name: layer.block for layer in self.frontend.layers}
         for name, parameter in self.frontend.named_parameters():
-            parameter.requires_grad_(not (frontend or name.startswith(frozen)))
+            is_in_frozen_block = 1 <= block_of[name.partition(".")[0]] <= blocks
+            parameter.requires_grad_(not (frontend or is_in_frozen_block))
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Segmenter":
         super().train(mode)
         if self.frontend_frozen:
-            self.frontend.eval()  # no dropout in maps that are not being learned
+            self.frontend.eval()  # no dropout in maps that are not trained
         return self
 
     def frontend_digest(self) -> str:

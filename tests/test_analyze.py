@@ -31,16 +31,16 @@ def test_a_schedule_is_analysed_on_paper_on_screen_and_as_a_picture(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     code, folder = run(monkeypatch, tmp_path, "model.context.dilations=[2,4,8]", "output=out")
-    found, printed = analysis(folder / "out"), capsys.readouterr().out
+    figures, printed = analysis(folder / "out"), capsys.readouterr().out
     assert code == 0
-    assert found["receptive_field_cells"] == [5, 13, 29]
-    assert (found["holes_per_axis"], found["gcd"], found["hdc_m2"]) == (14, 2, 4)
-    assert round(found["sigma_cells"], 2) == 7.48
-    assert found["receptive_field_px"] == found["layers"][-1]["field_px"] == found["frontend_field_px"] + 8 * 28
-    assert found["parameters"] == 3 * (9 * 21 * 21 + 21) + 21 * 21 + 21
-    assert found["multiply_adds"] == 64 * 64 * (3 * 9 + 1) * 21 * 21
+    assert figures["receptive_field_cells"] == [5, 13, 29]
+    assert (figures["holes_per_axis"], figures["gcd"], figures["hdc_m2"]) == (14, 2, 4)
+    assert round(figures["sigma_cells"], 2) == 7.48
+    assert figures["receptive_field_px"] == figures["layers"][-1]["field_px"] == figures["frontend_field_px"] + 8 * 28
+    assert figures["parameters"] == 3 * (9 * 21 * 21 + 21) + 21 * 21 + 21
+    assert figures["multiply_adds"] == 64 * 64 * (3 * 9 + 1) * 21 * 21
     assert "warning: 14 of 29 cells" in printed and "12,432" in printed and "share the factor 2" in printed
-    assert all(line in printed for line in found["verdict"])
+    assert all(line in printed for line in figures["verdict"])
     assert np.asarray(Image.open(folder / "out" / "coverage.png")).shape[2] == 3
 
 
@@ -49,9 +49,9 @@ def test_named_schedules_on_the_paper_s_front_end_see_its_pixels(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, context: str, pixels: int
 ) -> None:
     code, folder = run(monkeypatch, tmp_path, f"context={context}", "frontend=vgg16")
-    found = analysis(folder / "runs" / "analysis")
-    assert code == 0 and found["receptive_field_px"] == pixels
-    assert found["frontend"]["parameters"] == 134_346_581
+    figures = analysis(folder / "runs" / "analysis")
+    assert code == 0 and figures["receptive_field_px"] == pixels
+    assert figures["frontend"]["parameters"] == 134_346_581
 
 
 def test_the_wide_module_and_a_single_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_the_wide_module_and_a_single_layer(monkeypatch: pytest.MonkeyPatch, tmp
         (["output=taken"], "output=taken cannot be written"),
     ],
 )
-def test_what_cannot_be_analysed_is_refused_with_the_cure(
+def test_what_cannot_be_analysed_is_refused_with_a_hint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], message: str
 ) -> None:
     (tmp_path / "taken").touch()

@@ -1,7 +1,8 @@
 """What a context module in fact sees, and whether its answers fall into grids: measured on the scored images.
 
-The computed field says from where a cell can hear; how loudly is learned (Luo et al., arXiv 1701.04128). Dilated layers
-without smaller ones around them answer every grid of cells on its own (Yu et al., arXiv 1705.09914).
+The computed field says which cells can move an answer at all; how much each of them does is trained (Luo et al., arXiv
+1701.04128). Dilated layers without smaller ones around them answer every grid of cells on its own (Yu et al., arXiv
+1705.09914).
 """
 
 from collections.abc import Sequence
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 NUM_MAPS = 8  # whose gradients are averaged
-HEARD = 1 - 0.9545  # of the loudest cell's gradient: a cell above it belongs to the effective field (Luo et al.)
+FIELD_THRESHOLD = 1 - 0.9545  # of the largest gradient: cells from it on are the effective field (Luo et al.)
 CELLS_OF_A_PHASE = 2  # at least, along each axis, or a period is left out
 
 
 class Measured(NamedTuple):
     """Of the weights of one validation."""
 
-    effective_cells: float  # side of the square with as many cells as are heard
+    effective_cells: float  # side of the square with as many cells as reach `FIELD_THRESHOLD`
     sigma_cells: float  # standard deviation of the gradient's place, one axis
     gridding: dict[int, float]  # by period; 1 where a cell's logits do not depend on its place in the grid
     gradient_hw: NDArray[np.float64]  # mean over maps of the summed absolute gradient
@@ -29,7 +30,7 @@ class Measured(NamedTuple):
 
 @dataclass
 class Probe:
-    """Sees every window of a validation, then measures."""
+    """Called with every window of a validation: keeps some maps and scores the gridding; `measure` sums up."""
 
     context: nn.Module
     dilations: Sequence[int]
@@ -54,21 +55,21 @@ class Probe:
 def central_gradient(context: nn.Module, maps_BKhw: Tensor) -> NDArray[np.float64]:
     """How much each cell moves the winning logit of the centre: absolute gradient summed over K, mean over B, (h, w).
 
-    What lies beyond the maps cannot be heard. The module's own gradients are left alone.
+    What lies beyond the maps has no part in it. The module's own gradients are left alone.
     """
     maps_BKhw = maps_BKhw.clone().requires_grad_()  # a clone made here may be differentiated
     with torch.enable_grad():
         height, width = maps_BKhw.shape[-2:]
         winners = context(maps_BKhw)[:, :, height // 2, width // 2].amax(1)
         (gradient_BKhw,) = torch.autograd.grad(winners.sum(), maps_BKhw)
-    found: NDArray[np.float64] = gradient_BKhw.double().abs().sum(1).mean(0).cpu().numpy()
-    return found
+    gradient_hw: NDArray[np.float64] = gradient_BKhw.double().abs().sum(1).mean(0).cpu().numpy()
+    return gradient_hw
 
 
 def effective_cells(gradient_hw: NDArray[np.float64]) -> float:
-    """Side of the square with as many cells as are heard; 1 for an identity, 0 where nothing is."""
-    loudest = gradient_hw.max()
-    return float(np.sqrt((gradient_hw >= HEARD * loudest).sum())) if loudest > 0 else 0.0
+    """Side of the square with as many cells as reach `FIELD_THRESHOLD`; 1 for an identity, 0 where no gradient is."""
+    largest = gradient_hw.max()
+    return float(np.sqrt((gradient_hw >= FIELD_THRESHOLD * largest).sum())) if largest > 0 else 0.0
 
 
 def sigma_cells(gradient_hw: NDArray[np.float64]) -> float:

@@ -1,17 +1,37 @@
-"""Which rows of a leaderboard may be compared, and what comes of it."""
+"""Which rows of a leaderboard may be compared, and how far their mean IoU lies apart."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from configs.errors import UserError
-from engine.evaluation.significance import ERROR_RATE, corrected, paired_difference
+from engine.evaluation.significance import ERROR_RATE, Counts, corrected, paired_difference
+from engine.reporting.leaderboard_rows import IMAGES, Row
 from engine.reporting.score_table import schedule_name
+from engine.runs.folder import RunFolder
 
-IMAGES = "images"  # beside the settings by which rows differ: the digest of the scored images
 SCHEDULE = "model.context."
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row against another, as in comparisons.json. Mean IoU, interval and p are those of `Difference`."""
+
+    first: list[int]  # dilations
+    second: list[int]
+    first_name: str
+    second_name: str
+    seeds: list[str]  # that both have
+    num_images: int
+    mean: float  # of first minus second
+    low: float
+    high: float
+    p: float | None
+    p_corrected: float | None  # for the number of comparisons and the choice of the reference
+    is_real: bool
 
 
 class Comparisons(NamedTuple):
@@ -20,57 +40,53 @@ class Comparisons(NamedTuple):
     reference: str
     came_first: bool
     num_candidates: int
-    compared: list[dict[str, Any]]
+    compared: list[Comparison]
     left_out: dict[str, list[str]]  # names of rows, by the reason
 
 
-def comparisons(folder: Path, rows: Sequence[Mapping[str, Any]], against: Sequence[int] = ()) -> Comparisons:
+def compare_rows(folder: Path, rows: Sequence[Row], against: Sequence[int] = ()) -> Comparisons:
     """One row (default: the best) against every other that differs in the schedule alone, on the seeds that both have.
 
     See `paired_difference` and `corrected`. Raises UserError if no row has the dilations `against`.
     """
-    candidates = [row for row in rows if not against or row["dilations"] == list(against)]
+    candidates = [row for row in rows if not against or row.dilations == list(against)]
     if against and not candidates:
-        known = " ".join(
-            f"[{dilations}]" for dilations in dict.fromkeys(schedule_name(row["dilations"]) for row in rows)
-        )
+        known = " ".join(f"[{dilations}]" for dilations in dict.fromkeys(schedule_name(row.dilations) for row in rows))
         raise UserError(f"against=[{schedule_name(against)}]: no finished run has these dilations; there are: {known}")
     if not candidates:
         return Comparisons("", True, 0, [], {})
     reference, came_first = candidates[0], not against
-    found, left_out = [], dict[str, list[str]]()
+    pairs, left_out = [], dict[str, list[str]]()
     for other in rows:
         if other is reference:
             continue
-        pair = _confusions(folder, reference, other)
-        if isinstance(pair, str):
-            left_out.setdefault(pair, []).append(other["name"])
+        matched = _matched_confusions(folder, reference, other)
+        if isinstance(matched, str):
+            left_out.setdefault(matched, []).append(other.name)
         else:
-            found.append((other, *pair))
-    differences = [paired_difference(first, second) for _, _, first, second in found]
-    together = corrected(differences, len(candidates), came_first=came_first)
+            pairs.append((other, *matched))
+    differences = [paired_difference(first, second) for _, _, first, second in pairs]
+    corrected_ps = corrected(differences, len(candidates), came_first=came_first)
     compared = [
-        {
-            "first": reference["dilations"], "second": other["dilations"],
-            "first_name": reference["name"], "second_name": other["name"],
-            "seeds": seeds, "num_images": first.shape[1], **difference._asdict(), "p_corrected": p,
-            "is_real": p is not None and p <= ERROR_RATE,
-        }
-        for (other, seeds, first, _), difference, p in zip(found, differences, together, strict=True)
+        Comparison(
+            reference.dilations, other.dilations, reference.name, other.name, seeds, first_SNKK.shape[1],
+            *difference, p_corrected=p, is_real=p is not None and p <= ERROR_RATE,
+        )
+        for (other, seeds, first_SNKK, _), difference, p in zip(pairs, differences, corrected_ps, strict=True)
     ]  # fmt: skip
-    return Comparisons(reference["name"], came_first, len(candidates), compared, left_out)
+    return Comparisons(reference.name, came_first, len(candidates), compared, left_out)
 
 
-def _confusions(folder: Path, first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[list[str], Any, Any] | str:
+def _matched_confusions(folder: Path, first: Row, second: Row) -> tuple[list[str], Counts, Counts] | str:
     """The seeds that both rows have, and their confusion matrices (S, N, K, K); or why they are not comparable."""
-    reason = _what_else_differs(first["other_settings"], second["other_settings"])
+    reason = _other_difference(first.other_settings, second.other_settings)
     if reason:
         return reason
-    seeds = [seed for seed in first["runs"] if seed in second["runs"]]
+    seeds = [seed for seed in first.runs if seed in second.runs]
     if not seeds:
         return "no seed in common"
     files = [
-        [folder / row["runs"][seed] / f"confusions-{row['stage']}.npy" for seed in seeds] for row in (first, second)
+        [RunFolder(folder / row.runs[seed]).confusions_file(row.stage) for seed in seeds] for row in (first, second)
     ]
     if not all(file.exists() for file in files[0] + files[1]):
         return "a run without its confusions file"
@@ -80,8 +96,11 @@ def _confusions(folder: Path, first: Mapping[str, Any], second: Mapping[str, Any
     return seeds, np.stack(one), np.stack(other)
 
 
-def _what_else_differs(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """Beside the schedule; empty if nothing does. Images that an older summary does not name are taken for the same."""
+def _other_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """Why two rows cannot be compared by their settings; empty if they differ in the schedule alone.
+
+    Rows of older runs that do not tell their images count as scored on the same ones.
+    """
     keys = [key for key in first if first[key] != second[key] and not key.startswith(SCHEDULE)]
     if keys == [IMAGES]:
         return "scored on other images" if first[IMAGES] and second[IMAGES] else ""

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from engine.reporting.figures import Rgb, rendered
+from engine.reporting.figures import INK, QUIET_INK, Rgb, rendered
 
 TIMES, MINUS = "\u00d7", "\u2212"  # as printers write them
-INK, QUIET_INK = "#1b1b2f", "#6b6b80"
 LINE, OUTSIDE, UNUSED = "#ffffff", "#e9e9f0", "#14122b"
 COLOURS = ListedColormap([UNUSED, *colormaps["inferno"](np.linspace(0, 1, 256))[1:]])
 FAINTEST = 0.35  # of the colours, for a single path: it must differ from none

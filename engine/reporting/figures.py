@@ -16,13 +16,14 @@ from PIL import Image
 
 from configs.schema import VOID
 from engine.contracts import Picture
-from engine.evaluation.effective_field import HEARD
+from engine.evaluation.effective_field import FIELD_THRESHOLD
 
 RIGHT_GRAY, WRONG_RED, VOID_WHITE = (225, 225, 225), (200, 30, 30), (255, 255, 255)
+INK, QUIET_INK = "#1b1b2f", "#6b6b80"  # of text on white
 GAP_PX = 4
 MOST_NUMBERED, MOST_NAMED, LONGEST_NAME = 30, 75, 40  # classes with numbers, names on an axis, signs of a name
 FAINTEST_SHOWN = 1e-3  # of the largest gradient
-HEARD_CYAN = "#3fd0ff"
+OUTLINE_CYAN = "#3fd0ff"
 
 Segment = tuple[tuple[float, float], tuple[float, float]]  # two points (x, y)
 Rgb = NDArray[np.uint8]
@@ -63,7 +64,7 @@ def confusion_figure(confusion_KK: Sequence[Sequence[int]], class_names: Sequenc
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     named = range(0, num_classes, math.ceil(num_classes / MOST_NAMED))
-    names = [_shortened(class_names[position]) for position in named]
+    names = [shortened(class_names[position], LONGEST_NAME) for position in named]
     axes.set_xticks(named, names, rotation=90)
     axes.set_yticks(named, names)
     axes.set_xlabel("predicted")
@@ -77,25 +78,26 @@ def confusion_figure(confusion_KK: Sequence[Sequence[int]], class_names: Sequenc
     return rendered(figure)
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
+def shortened(name: str, longest: int) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 3]}..."
 
 
 def field_figure(gradient_hw: NDArray[np.float64], effective_cells: float, field_cells: int) -> Rgb:
     """How much each cell of the map moves the answer at its centre, over the cell that moves it most.
 
-    The legend says what the numbers mean: the effective field is as large as the cells above `HEARD` together, while
-    the logarithmic colours show much fainter ones, and the map may end before the computed field does.
+    The legend says what the numbers mean: the effective field is as large as the cells above `FIELD_THRESHOLD`
+    together, while the logarithmic colours show much fainter ones, and the map may end before the computed field does.
     """
     height, width = gradient_hw.shape
-    loudest = gradient_hw.max()
-    shares_hw = gradient_hw / loudest if loudest > 0 else gradient_hw
+    largest = gradient_hw.max()
+    shares_hw = gradient_hw / largest if largest > 0 else gradient_hw
     figure = Figure(figsize=(6.4, 7), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     left, top = -(width // 2) - 0.5, -(height // 2) - 0.5
     extent = (left, left + width, top + height, top)
     image = axes.imshow(shares_hw, cmap="inferno", norm=LogNorm(FAINTEST_SHOWN, 1, clip=True), extent=extent)
-    axes.add_collection(LineCollection(_outline(shares_hw >= HEARD, left, top), colors=HEARD_CYAN, linewidths=1.5))
+    outline = _outline(shares_hw >= FIELD_THRESHOLD, left, top)
+    axes.add_collection(LineCollection(outline, colors=OUTLINE_CYAN, linewidths=1.5))
     for side, style in ((effective_cells, ":"), (field_cells, "--")):
         axes.add_patch(Rectangle((-side / 2, -side / 2), side, side, fill=False, edgecolor="white", linestyle=style))
     axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="cells from the centre")
@@ -113,11 +115,11 @@ def field_legend(shares_hw: NDArray[np.float64], effective_cells: float, field_c
     height, width = shares_hw.shape
     is_cut = field_cells // 2 > (min(height, width) - 1) // 2
     cut = f", not all on this map of {height} x {width}" if is_cut else ""
-    outlined, coloured = _cells(shares_hw >= HEARD), _cells(shares_hw >= FAINTEST_SHOWN)
+    outlined, coloured = _cells(shares_hw >= FIELD_THRESHOLD), _cells(shares_hw >= FAINTEST_SHOWN)
     square = f"effective field: as many in a square, {effective_cells:.1f} a side"
     computed = f"computed field: {field_cells} x {field_cells} cells{cut}"
     return [
-        Line2D([], [], color=HEARD_CYAN, label=f"above {100 * HEARD:.2f} %: {outlined}"),
+        Line2D([], [], color=OUTLINE_CYAN, label=f"above {100 * FIELD_THRESHOLD:.2f} %: {outlined}"),
         Line2D([], [], color="white", linestyle=":", label=square),
         Line2D([], [], color="white", linestyle="--", label=computed),
         Line2D([], [], color="#b5367a", linestyle="", marker="s", markersize=9,

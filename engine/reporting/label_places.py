@@ -45,33 +45,36 @@ def label_boxes(
     Boxes never overlap and never leave `inside`, as long as it has room for all. Where there is room near the mark,
     they cover nothing that is `avoided` nor another's line to its mark, and best of all, their own line crosses no box.
     """
-    found: list[Box] = []
+    placed: list[Box] = []
     in_the_way = list(avoided)
     farthest = math.hypot(inside.right - inside.left, inside.top - inside.bottom)
     for mark, size in zip(marks, sizes, strict=True):
         places = _ring_by_ring(mark, _outwards(mark, marks), farthest)
         boxes = (box for box in (Box.around(place, *size) for place in places) if box.lies_in(inside))
-        box = _best(mark, boxes, found, in_the_way) or Box.around(mark, *size)
-        found.append(box)
+        box = _best(mark, boxes, placed, in_the_way) or Box.around(mark, *size)
+        placed.append(box)
         in_the_way += _dots(mark, box.centre)
-    return found
+    return placed
 
 
-def _best(mark: Point, boxes: Iterator[Box], found: Sequence[Box], in_the_way: Sequence[Box]) -> Box | None:
-    """Of boxes at a rising distance the first that is right in all respects, or else in most."""
-    second = third = None
+def _best(mark: Point, boxes: Iterator[Box], placed: Sequence[Box], in_the_way: Sequence[Box]) -> Box | None:
+    """Of boxes at a rising distance from their mark the first that meets no placed box, nothing in the way, and whose
+    line to the mark crosses no placed box. Where there is none up to `NEAR_PX` away, the first whose line alone crosses
+    one, or else the first that meets no placed box; None if all do.
+    """
+    first_with_crossing_line = first_in_the_way = None
     for box in boxes:
-        if (second or third) and math.dist(mark, box.centre) > NEAR_PX:
+        if (first_with_crossing_line or first_in_the_way) and math.dist(mark, box.centre) > NEAR_PX:
             break
-        if any(map(box.meets, found)):
+        if any(map(box.meets, placed)):
             continue
-        third = third or box
+        first_in_the_way = first_in_the_way or box
         if any(map(box.meets, in_the_way)):
             continue
-        second = second or box
-        if not any(dot.meets(other) for dot in _dots(mark, box.centre) for other in found):
+        first_with_crossing_line = first_with_crossing_line or box
+        if not any(dot.meets(other) for dot in _dots(mark, box.centre) for other in placed):
             return box
-    return second or third
+    return first_with_crossing_line or first_in_the_way
 
 
 def _outwards(mark: Point, marks: Sequence[Point]) -> float:

@@ -9,6 +9,16 @@ from engine.evaluation.evaluate import Evaluation
 from engine.reporting.figures import confusion_figure, panel, write_png
 from engine.runs.files import write_json
 
+SCORES_NAME = "scores.json"
+
+
+def make_output(folder: Path) -> None:
+    """Make the folder that `output` names. Raises UserError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output={folder} cannot be written ({error.strerror}); set output elsewhere") from error
+
 
 def write_scores(
     folder: Path,
@@ -23,12 +33,9 @@ def write_scores(
 ) -> Path:
     """scores.json (fractions 0..1; absent classes null), confusion.png and a picture of each image that was kept."""
     scores = evaluation.scores
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={folder} cannot be written ({error.strerror}); set output elsewhere") from error
+    make_output(folder)
     write_json(
-        folder / "scores.json",
+        folder / SCORES_NAME,
         {
             "mean_iou": scores.mean_iou,
             "pixel_accuracy": scores.pixel_accuracy,
@@ -44,7 +51,7 @@ def write_scores(
     )
     write_png(folder / "confusion.png", confusion_figure(scores.confusion_KK, names))
     write_pictures(folder, evaluation, palette)
-    return folder / "scores.json"
+    return folder / SCORES_NAME
 
 
 def write_pictures(folder: Path, evaluation: Evaluation, palette: Sequence[Sequence[int]]) -> None:

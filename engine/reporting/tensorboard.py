@@ -1,4 +1,4 @@
-"""TensorBoard. Its troubles (a full disk, a damaged file) never reach the training: one warning, then silence."""
+"""TensorBoard. After an error of its own (a full disk, a damaged file) it warns once and writes no more."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

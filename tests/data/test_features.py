@@ -145,10 +145,10 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("versions", [1, 2])
 def test_batches_come_in_the_training_s_order_and_say_or_hold_what_is_mirrored(tmp_path: Path, versions: int) -> None:
     store, names = opened(tmp_path, [], versions), [f"image{number}" for number in range(NUM_IMAGES)]
-    words = {"micro_batch": 2, "first": 1, "last": 9, "seed": 7}
+    arguments = {"micro_batch": 2, "first": 1, "last": 9, "seed": 7}
     turned = []
-    batches = list(store.batches(names, mirror=True, **words))
-    for keys, batch in zip(shuffled_keys(NUM_IMAGES, **words), batches, strict=True):
+    batches = list(store.batches(names, mirror=True, **arguments))
+    for keys, batch in zip(shuffled_keys(NUM_IMAGES, **arguments), batches, strict=True):
         mirrored = [is_mirrored((7, *key)) for key in keys]
         turned += mirrored
         for place, (_, index) in enumerate(keys):
@@ -165,7 +165,7 @@ def test_batches_come_in_the_training_s_order_and_say_or_hold_what_is_mirrored(t
         assert torch.equal(batch.frontend_maps(never, cpu), batch.maps_BKhw)  # type: ignore[arg-type]
         assert batch.targets(never, cpu).dtype == torch.int64  # type: ignore[arg-type]
     assert {True, False} == set(turned)
-    plain = next(store.batches(names, mirror=False, **words))
+    plain = next(store.batches(names, mirror=False, **arguments))
     assert plain.mirrored_B is None
 
 

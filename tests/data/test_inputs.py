@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from data.inputs import INPUT_CURE, read_photograph, requests
+from data.inputs import INPUT_HINT, read_photograph, requests
 
 ORIENTATION = 0x0112
 
@@ -110,15 +110,15 @@ def test_a_user_without_labels_and_splits_is_told_of_neither(tmp_path: Path) -> 
     (tmp_path / "text.png").write_text("hello")
     touched(tmp_path, "empty.jpg", "set/notes.txt")
     (tmp_path / "folder.png").mkdir()
-    told = []
+    messages = []
     for name in ("float.tif", "text.png", "empty.jpg", "folder.png", "absent.png"):
         with pytest.raises(ValueError) as error:
             read_photograph(tmp_path / name)
-        told.append(str(error.value))
+        messages.append(str(error.value))
     with pytest.raises(ValueError) as error:
         requests(tmp_path / "set", tmp_path / "out")
-    told.append(str(error.value))
-    assert all(str(tmp_path) in message for message in told)
-    assert all(INPUT_CURE in message for message in told[1:5])
-    for message in told:
+    messages.append(str(error.value))
+    assert all(str(tmp_path) in message for message in messages)
+    assert all(INPUT_HINT in message for message in messages[1:5])
+    for message in messages:
         assert not {"label", "split", "data", "sample"} & set(message.replace(".", " ").split()), message

@@ -33,16 +33,17 @@ def test_palette_is_the_one_of_the_voc_devkit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_classes", "apart", "from_taken"), [(2, 200, 200), (5, 160, 160), (12, 120, 120), (20, 80, 80), (254, 30, 35)]
+    ("num_classes", "apart", "from_reserved"),
+    [(2, 200, 200), (5, 160, 160), (12, 120, 120), (20, 80, 80), (254, 30, 35)],
 )
 def test_made_up_colours_lie_apart_from_each_other_and_from_white_black_and_the_red_of_errors(
-    num_classes: int, apart: int, from_taken: int
+    num_classes: int, apart: int, from_reserved: int
 ) -> None:
     palette = distinct_palette(num_classes)
     assert len(palette) == num_classes and palette == distinct_palette(254)[:num_classes]
     assert min(dist(one, other) for one, other in combinations(palette, 2)) >= apart
-    for taken in ((255, 255, 255), (0, 0, 0), (200, 30, 30)):
-        assert min(dist(color, taken) for color in palette) >= from_taken, taken
+    for reserved in ((255, 255, 255), (0, 0, 0), (200, 30, 30)):
+        assert min(dist(color, reserved) for color in palette) >= from_reserved, reserved
 
 
 def test_class_sets_have_the_published_counts_and_colours_of_their_own() -> None:
@@ -85,7 +86,7 @@ def test_ids_are_mapped_as_a_loop_over_the_pixels_maps_them() -> None:
 
 
 @pytest.mark.parametrize("strange", [2, 254, 300])
-def test_a_strange_id_is_named_with_file_first_pixel_count_and_cure(strange: int) -> None:
+def test_a_strange_id_is_named_with_file_first_pixel_count_and_hint(strange: int) -> None:
     raw = np.zeros((4, 6), dtype=np.uint16 if strange > 255 else np.uint8)
     raw[2, 5] = raw[3, 0] = strange
     with pytest.raises(ValueError) as error:

@@ -166,7 +166,7 @@ def test_a_later_start_is_the_tail_of_the_stream(workers: int) -> None:
 def test_every_epoch_visits_every_sample_once_in_an_order_of_its_own() -> None:
     keys = [key for batch in shuffled_keys(7, micro_batch=3, first=0, last=7, seed=5) for key in batch]
     assert [epoch for epoch, _ in keys] == [0] * 7 + [1] * 7 + [2] * 7
-    orders = [tuple(index for epoch, index in keys if epoch == wanted) for wanted in range(3)]
+    orders = [tuple(index for epoch, index in keys if epoch == number) for number in range(3)]
     assert all(sorted(order) == list(range(7)) for order in orders)
     assert len(set(orders)) == 3
     assert keys != [key for batch in shuffled_keys(7, micro_batch=3, first=0, last=7, seed=6) for key in batch]

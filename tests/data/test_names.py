@@ -77,22 +77,22 @@ def test_a_list_names_files_that_are_not_utf_8_by_their_bytes(tmp_path: Path) ->
 def test_every_message_shows_the_path_in_one_line(tmp_path: Path, name: bytes) -> None:
     image = written(tmp_path / "train" / "images", name, ".png")
     label = written(tmp_path / "train" / "labels", name, ".png")
-    told = []
+    messages = []
     for content in (b"", b"no image", image.read_bytes()[:40]):
         label.write_bytes(content)
         with pytest.raises(ValueError) as error:
             open_images(own(tmp_path), "train").read(0)
-        told.append(str(error.value))
+        messages.append(str(error.value))
     written(tmp_path / "train" / "labels", b"other", ".png")
     label.unlink()
     for config in (own(tmp_path), own(tmp_path, images=f"{{split}}/{os.fsdecode(name)}")):
         with pytest.raises(ValueError) as error:
             open_images(config, "train")
-        told.append(str(error.value))
+        messages.append(str(error.value))
     image.write_bytes(b"")
     with pytest.raises(ValueError) as error:
         read_photograph(image)
-    for message in (*told, str(error.value)):
+    for message in (*messages, str(error.value)):
         assert ODD[name] in message and message == readable(message)
 
 
@@ -102,8 +102,8 @@ def test_a_label_map_has_the_bytes_of_the_images_name(tmp_path: Path) -> None:
     for image, target in requests(tmp_path / "in", tmp_path / "out"):
         write_ids(target, read_photograph(image).upright_HW3[..., 0])
     root = os.fsencode(tmp_path / "out")
-    found = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
-    assert sorted(os.path.relpath(path, root) for path in found) == sorted(name + b".png" for name in ODD)
+    paths = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+    assert sorted(os.path.relpath(path, root) for path in paths) == sorted(name + b".png" for name in ODD)
 
 
 def test_a_root_that_a_log_cannot_hold_is_refused_before_the_run_and_a_link_to_it_is_not(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from data.build import content_digest, digest, leaks, open_images
 from data.camvid import COLORS
 from data.dataset import FileSet, Pair
 from data.labels import CAMVID, CITYSCAPES_LABEL_IDS, VOID
-from data.masks import MAX_LOOKED, Masks
+from data.masks import MAX_READ, Masks
 
 Make = Callable[[Path], DataConfig]
 Ids = NDArray[np.uint8]
@@ -172,9 +172,9 @@ def test_an_unknown_split_is_refused_by_name(make: Make, tmp_path: Path) -> None
 @pytest.mark.parametrize("kind", ["image", "label"])
 def test_a_missing_partner_is_an_error_with_count_and_name(make: Make, kind: str, tmp_path: Path) -> None:
     config = make(tmp_path)
-    words = ["SegmentationClass", "gtFine", "labels", "annot", "LabeledApproved"]
+    parts = ["SegmentationClass", "gtFine", "labels", "annot", "LabeledApproved"]
     files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.*g") if "val" not in path.parts]
-    chosen = sorted(path for path in files if any(word in str(path) for word in words) == (kind == "label"))
+    chosen = sorted(path for path in files if any(part in str(path) for part in parts) == (kind == "label"))
     victim = next(path for path in chosen if path.name[0] not in "vw")  # b.jpg rather than v.jpg, of the val split
     (tmp_path / victim).unlink()
     with pytest.raises(ValueError, match=r"\b1 of 2\b"):
@@ -518,7 +518,7 @@ def test_a_label_of_0_and_255_is_void_where_another_of_its_split_holds_a_1(tmp_p
         for split in ("train", "val"):
             write_image(tmp_path / split / "images" / f"{name}.jpg")
             write_label(tmp_path / split / "labels" / f"{name}.png", [ids * 3] * 4)
-    (tmp_path / "val" / "labels" / "c.png").write_bytes(b"")  # told when it is its turn
+    (tmp_path / "val" / "labels" / "c.png").write_bytes(b"")  # an error when it is read itself
     assert open_images(own(tmp_path), "train").read(0)[1].max() == VOID
     assert open_images(own(tmp_path), "train").first(1).read(0)[1].max() == VOID
     with pytest.raises(ValueError, match=r"a 0/255 mask.*none of 4 labels .*holds id 1; .*label_ids=\[0,1\]"):
@@ -526,19 +526,21 @@ def test_a_label_of_0_and_255_is_void_where_another_of_its_split_holds_a_1(tmp_p
 
 
 def test_whether_labels_are_masks_is_asked_once_ends_at_the_first_1_and_looks_at_no_more_than_it_may() -> None:
-    seen: list[Path] = []
+    read_paths: list[Path] = []
 
     def read(path: Path) -> Ids:
-        seen.append(path)
+        read_paths.append(path)
         return np.array([[int(path.name == "7"), VOID]], dtype=np.uint8)
 
     few, many = ([Path(str(number)) for number in range(start, start + count)] for start, count in ((0, 99), (8, 4321)))
     masks = Masks(few, read)
-    assert not seen
-    assert [masks.evidence() for _ in range(3)] == ["", "", ""] and seen == few[:8]
-    seen.clear()
-    assert Masks(many, read).evidence() == f"none of {len(seen)} labels of the split that were looked at holds id 1"
-    assert MAX_LOOKED / 2 < len(seen) <= MAX_LOOKED and seen[0] == many[0] and many.index(seen[-1]) > 4300
+    assert not read_paths
+    assert [masks.evidence() for _ in range(3)] == ["", "", ""] and read_paths == few[:8]
+    read_paths.clear()
+    assert (
+        Masks(many, read).evidence() == f"none of {len(read_paths)} labels of the split that were looked at holds id 1"
+    )
+    assert MAX_READ / 2 < len(read_paths) <= MAX_READ and read_paths[0] == many[0] and many.index(read_paths[-1]) > 4300
 
 
 def test_colour_labels_are_decoded_by_the_palette(tmp_path: Path) -> None:

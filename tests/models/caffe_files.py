@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Generator, Tensor, randn
 
-from models.caffe import MESSAGES
+from models.caffe import message_types
 
 CONVOLUTION_V1 = 4  # the type's number in the old layout
 MARGIN_PX = 186  # of the image around what is scored
@@ -18,7 +18,7 @@ MARGIN_PX = 186  # of the image around what is scored
 
 def encoded(blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy: bool = False) -> bytes:
     """A file of these layers: new `layer` or V1 `layers`, shapes as they are or in the old four dimensions."""
-    net = MESSAGES["NetParameter"](name=b"net")
+    net = message_types()["NetParameter"](name=b"net")
     for name, tensors in blobs.items():
         layer = getattr(net, layout).add(
             name=name.encode(), type=CONVOLUTION_V1 if layout == "layers" else b"Convolution"

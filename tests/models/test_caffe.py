@@ -20,9 +20,10 @@ from torch.nn import functional
 
 from configs.schema import ContextConfig, FrontendConfig, ModelConfig
 from models.build import build_segmenter
-from models.caffe import MESSAGES, by_our_names, fitted, read_caffe, to_state
+from models.caffe import message_types, read_caffe
 from models.context import Context
 from models.frontend import Frontend
+from models.matching import by_our_names, fitted, to_state
 from models.pretrained import Pretrained, Report, load_into, read_pretrained
 from tests.models.caffe_files import RELEASED, encoded, written
 
@@ -42,10 +43,10 @@ def convolution(out_channels: int, in_channels: int, kernel: int, seed: int = 0)
 @pytest.mark.parametrize(("layout", "legacy"), LAYOUTS)
 def test_what_is_written_is_read_bit_for_bit_and_in_order(tmp_path: Path, layout: str, legacy: bool) -> None:
     blobs = {"b": convolution(4, 3, 5), "a": [torch.randn(2, 3)], "weird/näme": [torch.randn(7), torch.randn(1)]}
-    found = read_caffe(written(tmp_path / "net.caffemodel", blobs, layout, legacy))
-    assert list(found) == list(blobs)
+    layers = read_caffe(written(tmp_path / "net.caffemodel", blobs, layout, legacy))
+    assert list(layers) == list(blobs)
     for name, tensors in blobs.items():
-        for tensor, got in zip(tensors, found[name], strict=True):
+        for tensor, got in zip(tensors, layers[name], strict=True):
             expected = tensor.reshape((1,) * (4 - tensor.ndim) + tuple(tensor.shape)) if legacy else tensor
             assert got.dtype == torch.float32 and torch.equal(got, expected)
             got.add_(1)  # memory of its own, not the file's
@@ -64,11 +65,11 @@ def test_declaring_the_numbers_as_bytes_is_the_packed_floats_of_the_format() -> 
     numbers = np.array([1.5, -0.0, 3e38, 1e-42], "<f4")
     for name, kind in (("data", "<f4"), ("double_data", "<f8")):
         theirs = floats(**{name: numbers.tolist()}).SerializeToString()
-        assert MESSAGES["BlobProto"](**{name: [numbers.astype(kind).tobytes()]}).SerializeToString() == theirs
+        assert message_types()["BlobProto"](**{name: [numbers.astype(kind).tobytes()]}).SerializeToString() == theirs
 
 
 def test_doubles_are_narrowed_and_numbers_in_pieces_are_joined(tmp_path: Path) -> None:
-    net = MESSAGES["NetParameter"]()
+    net = message_types()["NetParameter"]()
     pieces = [np.float32([1, 2]).tobytes(), np.float32([3]).tobytes()]
     net.layer.add(name=b"pieces").blobs.add(data=pieces).shape.dim.append(3)
     net.layer.add(name=b"doubles").blobs.add(double_data=[np.float64([0.1, 4]).tobytes()]).shape.dim.extend([2, 1])
@@ -77,11 +78,11 @@ def test_doubles_are_narrowed_and_numbers_in_pieces_are_joined(tmp_path: Path) -
     net.layer.add(name=b"scalar").blobs.add(data=[np.float32([5]).tobytes()])
     path = tmp_path / "net.caffemodel"
     path.write_bytes(net.SerializeToString() + b"\x0a\x02hi\x18\x07\x25abcd\x21abcdefgh")  # and fields nobody knows
-    found = read_caffe(path)
-    assert list(found) == ["pieces", "doubles", "scalar"]
-    assert found["pieces"][0].tolist() == [1, 2, 3]
-    assert torch.equal(found["doubles"][0], torch.tensor([[0.1], [4]]))
-    assert found["scalar"][0].shape == ()
+    layers = read_caffe(path)
+    assert list(layers) == ["pieces", "doubles", "scalar"]
+    assert layers["pieces"][0].tolist() == [1, 2, 3]
+    assert torch.equal(layers["doubles"][0], torch.tensor([[0.1], [4]]))
+    assert layers["scalar"][0].shape == ()
 
 
 @pytest.mark.parametrize(("layout", "legacy"), LAYOUTS)
@@ -138,14 +139,14 @@ def test_every_layer_of_a_released_file_lands_in_the_layer_of_its_rank(
 ) -> None:
     blobs, expected = released(network, [2, 2, 4, 8, 16, 32, 32] if network == "voc" else [])
     file = written(tmp_path / "net.caffemodel", blobs | {"ctx_upsample": [torch.ones(2, 1, 16, 16)]}, layout, legacy)
-    taken = to_state(read_caffe(file), expected)
-    assert list(taken.states) == list(expected)
+    matched = to_state(read_caffe(file), expected)
+    assert list(matched.states) == list(expected)
     in_order = [tensor for tensors in blobs.values() for tensor in tensors]
     for (name, shape), tensor in zip(expected.items(), in_order, strict=True):
-        assert taken.tensors[name].shape == shape
-        assert torch.equal(taken.tensors[name], tensor.flip(1) if name == "frontend.conv1_1.weight" else tensor)
-        assert taken.states[name] == ("reshaped" if legacy and name.endswith(".bias") else "loaded")
-    assert taken.unused == ["ctx_upsample.weight"]
+        assert matched.tensors[name].shape == shape
+        assert torch.equal(matched.tensors[name], tensor.flip(1) if name == "frontend.conv1_1.weight" else tensor)
+        assert matched.states[name] == ("reshaped" if legacy and name.endswith(".bias") else "loaded")
+    assert matched.unused == ["ctx_upsample.weight"]
 
 
 def test_order_in_the_file_does_not_matter() -> None:
@@ -160,20 +161,20 @@ def test_inner_products_become_convolutions_of_the_same_numbers(tmp_path: Path) 
     generator = Generator().manual_seed(0)
     matrix, bias = (torch.randn(shape, generator=generator) for shape in ((6, 5 * 49), (6,)))
     blobs = {"conv5_3": convolution(5, 5, 3), "fc6": [matrix, bias], "fc8": [torch.randn(1000, 6), torch.randn(1000)]}
-    found = read_caffe(written(tmp_path / "vgg.caffemodel", blobs, "layers", legacy=True))
-    assert found["fc6"][0].shape == (1, 1, 6, 245)
-    assert found["fc6"][1].shape == (1, 1, 1, 6)
-    taken = to_state(found, expected_of([1, 1]))
+    layers = read_caffe(written(tmp_path / "vgg.caffemodel", blobs, "layers", legacy=True))
+    assert layers["fc6"][0].shape == (1, 1, 6, 245)
+    assert layers["fc6"][1].shape == (1, 1, 1, 6)
+    matched = to_state(layers, expected_of([1, 1]))
     patch = torch.randn(1, 5, 7, 7, dtype=torch.float64, generator=generator)
-    weight, own_bias = (taken.tensors[f"frontend.fc6.{kind}"].double() for kind in ("weight", "bias"))
+    weight, own_bias = (matched.tensors[f"frontend.fc6.{kind}"].double() for kind in ("weight", "bias"))
     linear = functional.linear(patch.flatten(1), matrix.double(), bias.double())
     torch.testing.assert_close(functional.conv2d(patch, weight, own_bias).flatten(1), linear)
-    assert taken.states["frontend.fc6.weight"] == taken.states["frontend.fc6.bias"] == "reshaped"
-    assert taken.unused == ["fc8.weight", "fc8.bias"]
+    assert matched.states["frontend.fc6.weight"] == matched.states["frontend.fc6.bias"] == "reshaped"
+    assert matched.unused == ["fc8.weight", "fc8.bias"]
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted", "fits"),
+    ("shape", "expected", "fits"),
     [
         ((1, 1, 1, 6), (6,), True),
         ((1, 1, 1, 1), (1,), True),
@@ -189,28 +190,28 @@ def test_inner_products_become_convolutions_of_the_same_numbers(tmp_path: Path) 
     ],
 )
 def test_only_leading_ones_and_flattened_inputs_are_reshaped(
-    given: tuple[int, ...], wanted: tuple[int, ...], fits: bool
+    shape: tuple[int, ...], expected: tuple[int, ...], fits: bool
 ) -> None:
-    shaped = fitted(torch.arange(math.prod(given)).reshape(given), wanted)
+    shaped = fitted(torch.arange(math.prod(shape)).reshape(shape), expected)
     assert (shaped is not None) == fits
     if shaped is not None:
-        assert shaped.shape == wanted
-        assert torch.equal(shaped.flatten(), torch.arange(math.prod(given)))
+        assert shaped.shape == expected
+        assert torch.equal(shaped.flatten(), torch.arange(math.prod(shape)))
 
 
 def test_layers_that_the_file_lacks_are_reported_and_move_no_other() -> None:
     """Basic's layers all have one shape: without ctx_conv2_1 the next must not take its place."""
     blobs, expected = released("camvid")
     absent = {"conv3_2", "fc7", "ctx_conv2_1"}
-    taken = to_state({name: tensors for name, tensors in blobs.items() if name not in absent}, expected)
+    matched = to_state({name: tensors for name, tensors in blobs.items() if name not in absent}, expected)
     missing = ["frontend.conv3_2", "frontend.fc7", "context.ctx_conv3"]
-    assert [name for name in expected if taken.states[name] == "missing"] == [
+    assert [name for name in expected if matched.states[name] == "missing"] == [
         f"{layer}.{kind}" for layer in missing for kind in ("weight", "bias")
     ]
-    assert torch.equal(taken.tensors["context.ctx_conv4.weight"], blobs["ctx_conv3_1"][0])
-    assert torch.equal(taken.tensors["context.ctx_conv7.weight"], blobs["ctx_fc1"][0])
-    assert taken.tensors.keys() == {name for name in expected if taken.states[name] == "loaded"}
-    report = Report(Pretrained({}, (1, 2, 3), (1, 1, 1), "net.caffemodel"), taken.states, taken.unused)
+    assert torch.equal(matched.tensors["context.ctx_conv4.weight"], blobs["ctx_conv3_1"][0])
+    assert torch.equal(matched.tensors["context.ctx_conv7.weight"], blobs["ctx_fc1"][0])
+    assert matched.tensors.keys() == {name for name in expected if matched.states[name] == "loaded"}
+    report = Report(Pretrained({}, (1, 2, 3), (1, 1, 1), "net.caffemodel"), matched.states, matched.unused)
     assert "  missing: frontend.conv3_2, frontend.fc7, context.ctx_conv3 (6 tensors)" in str(report).splitlines()
 
 
@@ -225,10 +226,10 @@ def test_a_layer_without_bias_or_with_more_blobs_is_reported() -> None:
 def test_a_front_end_alone_takes_its_part() -> None:
     blobs, expected = released("voc")
     front = {name.removeprefix("frontend."): shape for name, shape in expected.items() if name.startswith("frontend.")}
-    taken = to_state(blobs, front)
-    assert set(taken.states.values()) == {"loaded"}
-    assert torch.equal(taken.tensors["final.weight"], blobs["fc-final"][0])
-    assert taken.unused[0] == "ct_conv1_1.weight" and len(taken.unused) == 16
+    matched = to_state(blobs, front)
+    assert set(matched.states.values()) == {"loaded"}
+    assert torch.equal(matched.tensors["final.weight"], blobs["fc-final"][0])
+    assert matched.unused[0] == "ct_conv1_1.weight" and len(matched.unused) == 16
 
 
 # Refusals
@@ -237,25 +238,25 @@ def test_a_front_end_alone_takes_its_part() -> None:
 def test_mismatches_are_refused_with_names_and_both_shapes() -> None:
     blobs, expected = released("camvid")
     blobs |= {"conv2_2": convolution(3, 9, 3), "fc6": [torch.ones(6, 245), torch.ones(7)]}
-    with pytest.raises(ValueError, match="another network") as told:
+    with pytest.raises(ValueError, match="another network") as error:
         to_state(blobs, expected)
-    assert str(told.value).splitlines()[1:] == [
+    assert str(error.value).splitlines()[1:] == [
         "  conv2_2.weight: (3, 9, 3, 3) in the file, (3, 3, 3, 3) in the network",
         "  fc6.bias: (7,) in the file, (6,) in the network",
     ]
 
 
 @pytest.mark.parametrize(
-    ("given", "network", "message"),
+    ("released_for", "network", "message"),
     [
         ("camvid", "kitti", r"ctx_conv5_1.weight: \(2, 2, 3, 3\) in the file, absent in the network"),
         ("cityscapes", "voc", r"ctx_conv6_1.weight: \(2, 2, 3, 3\) in the file, absent in the network"),
     ],
 )
-def test_a_longer_context_module_is_another_network(given: str, network: str, message: str) -> None:
+def test_a_longer_context_module_is_another_network(released_for: str, network: str, message: str) -> None:
     """Every shape would agree."""
     with pytest.raises(ValueError, match=message):
-        to_state(released(given)[0], released(network)[1])
+        to_state(released(released_for)[0], released(network)[1])
 
 
 def test_other_architectures_are_refused() -> None:
@@ -375,11 +376,11 @@ def test_what_is_no_such_file_is_told_at_once(tmp_path: Path, case: str) -> None
     content, message = HOSTILE[case]
     path.write_bytes(content)
     start = time.process_time()
-    with pytest.raises(ValueError, match=message) as told:
+    with pytest.raises(ValueError, match=message) as error:
         read_caffe(path)
     assert time.process_time() - start < 1
-    assert str(told.value).startswith(f"{path}: not readable as Caffe's weights: ")
-    assert len(str(told.value)) < 1000
+    assert str(error.value).startswith(f"{path}: not readable as Caffe's weights: ")
+    assert len(str(error.value)) < 1000
 
 
 def test_no_hostile_file_takes_memory(tmp_path: Path) -> None:
@@ -425,10 +426,10 @@ def test_flipped_bytes_never_raise_anything_else(tmp_path: Path) -> None:
         content[generator.integers(len(content))] = generator.integers(256)
         path.write_bytes(content)
         try:
-            found = read_caffe(path)
+            layers = read_caffe(path)
         except ValueError:
             continue
-        assert all(len(tensors) == 1 and tensors[0].numel() == 6 for tensors in found.values())
+        assert all(len(tensors) == 1 and tensors[0].numel() == 6 for tensors in layers.values())
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -37,38 +37,38 @@ def judged(dilations: list[int], field_px: int = 100, crop_px: tuple[int, int] =
 def test_figures_are_the_known_ones(
     dilations: list[int], field: int, holes: int, gcd: int, m2: int, sigma: float
 ) -> None:
-    seen = coverage(dilations)
-    assert (seen.field_cells, seen.holes_per_axis, seen.gcd, seen.hdc_m2) == (field, holes, gcd, m2)
-    assert round(seen.sigma_cells, 2) == sigma
+    covered = coverage(dilations)
+    assert (covered.field_cells, covered.holes_per_axis, covered.gcd, covered.hdc_m2) == (field, holes, gcd, m2)
+    assert round(covered.sigma_cells, 2) == sigma
 
 
 def test_dense_convolution_of_ones_agrees_for_200_random_schedules() -> None:
     """In the plane: an impulse through 3x3 kernels of ones gives the path counts and, where it stays 0, the holes."""
     for dilations in random_schedules(200):
-        seen, reach = coverage(dilations), sum(dilations)
+        covered, reach = coverage(dilations), sum(dilations)
         plane = torch.zeros(1, 1, 2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
         plane[0, 0, reach, reach] = 1
         for dilation in dilations:
             ones = torch.ones(1, 1, 3, 3, dtype=torch.float64)
             plane = functional.conv2d(plane, ones, padding=dilation, dilation=dilation)
-        axis = torch.tensor(seen.path_counts, dtype=torch.float64)
+        axis = torch.tensor(covered.path_counts, dtype=torch.float64)
         assert torch.equal(plane[0, 0], axis[:, None] * axis[None, :]), dilations
         reached = np.flatnonzero(plane[0, 0, :].any(0).numpy()) - reach
-        assert seen.field_cells - len(reached) == seen.holes_per_axis, dilations
-        assert set(seen.hole_offsets) == set(range(1, reach + 1)) - set(reached.tolist()), dilations
+        assert covered.field_cells - len(reached) == covered.holes_per_axis, dilations
+        assert set(covered.hole_offsets) == set(range(1, reach + 1)) - set(reached.tolist()), dilations
 
 
 def test_sums_of_every_path_agree_for_200_random_schedules() -> None:
     """Field, gcd, variance and spread from the list of all 3^n paths; nothing of the convolution is used."""
     for dilations in random_schedules(200):
-        seen = coverage(dilations)
+        covered = coverage(dilations)
         ends = np.array([sum(path) for path in itertools.product(*[(-d, 0, d) for d in dilations])])
         counts = np.bincount(ends - ends.min())
-        assert counts.tolist() == seen.path_counts
-        assert ends.max() - ends.min() + 1 == seen.field_cells
-        assert np.gcd.reduce(ends) == seen.gcd
-        assert seen.sigma_cells == pytest.approx(ends.std())  # equal weights: every path weighs the same
-        assert seen.path_spread == pytest.approx(counts.std() / counts.mean())
+        assert counts.tolist() == covered.path_counts
+        assert ends.max() - ends.min() + 1 == covered.field_cells
+        assert np.gcd.reduce(ends) == covered.gcd
+        assert covered.sigma_cells == pytest.approx(ends.std())  # equal weights: every path weighs the same
+        assert covered.path_spread == pytest.approx(counts.std() / counts.mean())
 
 
 def test_m2_follows_the_published_recursion_for_200_random_schedules() -> None:

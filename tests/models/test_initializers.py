@@ -23,12 +23,12 @@ def large(noise_std: float) -> Context:
 
 def outputs(context: Context, maps: Tensor) -> list[Tensor]:
     """Of every layer, a mean over the channels of each class: (B, C, h, w)."""
-    found = []
+    means = []
     for name in LAYERS:
         maps = context.get_submodule(name)(maps)
         maps = maps if name == "ctx_final" else maps.relu()
-        found.append(maps.unflatten(1, (NUM_CLASSES, -1)).mean(2))
-    return found
+        means.append(maps.unflatten(1, (NUM_CLASSES, -1)).mean(2))
+    return means
 
 
 def positive_signal() -> Tensor:
@@ -56,13 +56,13 @@ def test_gains_of_fresh_large_are_exactly_those_of_equation_5() -> None:
 def noise_over_signal(context: Context) -> list[float]:
     """After every layer, in rms over all channels, for maps even in space: there a kernel counts by its sum."""
     signal = torch.rand(NUM_CLASSES, 500, generator=Generator().manual_seed(1))
-    maps, found = signal, []
+    maps, errors = signal, []
     for name, width in zip(LAYERS, [*LARGE, 1], strict=True):
         maps = context.get_submodule(name).weight.detach().sum((2, 3)) @ maps
         maps = maps if name == "ctx_final" else maps.relu()
         expected = (signal / width).repeat_interleave(width, 0)
-        found.append(float((maps - expected).square().mean().sqrt() / expected.square().mean().sqrt()))
-    return found
+        errors.append(float((maps - expected).square().mean().sqrt() / expected.square().mean().sqrt()))
+    return errors
 
 
 def test_noise_drowns_large_unless_it_is_scaled() -> None:

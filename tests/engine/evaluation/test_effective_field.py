@@ -44,8 +44,8 @@ def test_with_equal_weights_the_gradient_is_the_path_count_and_its_sigma_the_com
     np.testing.assert_allclose(field_hw / field_hw.max(), paths / paths.max(), atol=1e-6)
     assert gradient_hw.sum() == pytest.approx(field_hw.sum())
     assert sigma_cells(gradient_hw) == pytest.approx(seen.sigma_cells, rel=1e-6)
-    heard = (paths >= (1 - 0.9545) * paths.max()).sum()
-    assert effective_cells(gradient_hw) == pytest.approx(math.sqrt(heard))
+    num_cells = (paths >= (1 - 0.9545) * paths.max()).sum()
+    assert effective_cells(gradient_hw) == pytest.approx(math.sqrt(num_cells))
 
 
 def test_a_module_that_passes_nothing_hears_nothing() -> None:

@@ -17,7 +17,7 @@ from engine.reporting.coverage_figure import (
     UNUSED,
     coverage_figure,
 )
-from engine.reporting.figures import HEARD_CYAN, Rgb, field_figure, field_legend
+from engine.reporting.figures import OUTLINE_CYAN, Rgb, field_figure, field_legend
 from models.coverage import path_counts
 
 ONE_PATH = tuple(COLOURS(FAINTEST, bytes=True)[:3])
@@ -36,7 +36,7 @@ def colours_by_paths(dilations: list[int]) -> dict[int, set[tuple[int, ...]]]:
     left = (pixels.shape[1] - DPI * (len(dilations) * (PANEL_INCHES + GAP_INCHES) - GAP_INCHES)) / 2
     top = DPI * (HEAD_INCHES + LABEL_INCHES / 2)
     whole = len(layers[-1])
-    found: dict[int, set[tuple[int, ...]]] = {}
+    colours_of: dict[int, set[tuple[int, ...]]] = {}
     for panel, counts in enumerate(layers):
         first = (whole - len(counts)) / 2
         for row, column in np.ndindex(len(counts), len(counts)):
@@ -44,18 +44,18 @@ def colours_by_paths(dilations: list[int]) -> dict[int, set[tuple[int, ...]]]:
                 continue  # the mark of the centre lies there
             x = left + DPI * panel * (PANEL_INCHES + GAP_INCHES) + DPI * PANEL_INCHES * (first + column + 0.5) / whole
             y = top + DPI * PANEL_INCHES * (first + row + 0.5) / whole
-            found.setdefault(counts[row] * counts[column], set()).add(tuple(pixels[int(y), int(x)].tolist()))
-    return found
+            colours_of.setdefault(counts[row] * counts[column], set()).add(tuple(pixels[int(y), int(x)].tolist()))
+    return colours_of
 
 
 @pytest.mark.parametrize("dilations", [[2, 4, 8], [2, 4, 8, 1], [1, 2, 4, 8], [1, 3], [3]])
 def test_a_number_of_paths_has_one_colour_in_all_panels_and_more_paths_a_brighter_one(dilations: list[int]) -> None:
-    found = colours_by_paths(dilations)
-    assert all(len(colours) == 1 for colours in found.values()), found
-    assert found[1] == {ONE_PATH} and found.get(0, {NO_PATH}) == {NO_PATH}
-    brightness = [sum(min(found[paths])) for paths in sorted(found)]
+    colours_of = colours_by_paths(dilations)
+    assert all(len(colours) == 1 for colours in colours_of.values()), colours_of
+    assert colours_of[1] == {ONE_PATH} and colours_of.get(0, {NO_PATH}) == {NO_PATH}
+    brightness = [sum(min(colours_of[paths])) for paths in sorted(colours_of)]
     assert brightness == sorted(set(brightness))
-    assert max(found) == 1 or found[max(found)] == {MOST_PATHS}
+    assert max(colours_of) == 1 or colours_of[max(colours_of)] == {MOST_PATHS}
 
 
 def test_where_no_cell_has_two_paths_nothing_is_said_or_painted_of_the_most() -> None:
@@ -104,6 +104,6 @@ def test_cells_of_the_effective_field_are_outlined_where_they_lie() -> None:
     shares_hw[4, 4] = shares_hw[0, 0] = shares_hw[0, 8] = shares_hw[8, 0] = shares_hw[8, 8] = 1
     for shown_hw, is_wide in ((shares_hw, True), (np.pad(np.ones((1, 1)), 4), False)):
         picture = field_figure(shown_hw, effective_cells(shown_hw), 9)
-        is_cyan = (picture == [round(255 * value) for value in to_rgb(HEARD_CYAN)]).all(axis=2)
+        is_cyan = (picture == [round(255 * value) for value in to_rgb(OUTLINE_CYAN)]).all(axis=2)
         rows = np.flatnonzero(is_cyan[:550].any(axis=1))  # above the legend
         assert (np.ptp(rows) > 400) == is_wide and len(rows) > 20

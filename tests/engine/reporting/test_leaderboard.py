@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from PIL import Image
 
 from configs.errors import UserError
 from engine.evaluation.significance import interval
-from engine.reporting.leaderboard import best_line, leaderboard, write_leaderboard
+from engine.reporting.leaderboard import best_line, write_leaderboard
 from engine.reporting.leaderboard_page import markdown
+from engine.reporting.leaderboard_rows import leaderboard_rows
 
 
 def leave_run(
@@ -82,20 +84,20 @@ def written_page(folder: Path, against: list[int] | None = None) -> str:
 
 def test_rows_are_grouped_by_all_but_the_seed_and_sorted_by_score(sweep: Path) -> None:
     best, other = write_leaderboard(sweep)
-    assert (best["dilations"], other["dilations"]) == ([1, 1], [1, 2])
-    assert (best["name"], other["name"]) == ("1,1", "1,2")
-    assert other["mean_iou"] == pytest.approx({"0": 0.5, "1": 0.5, "2": 0.35})
-    assert other["mean"] == pytest.approx(0.45) and other["gain"] == pytest.approx(0.05)
-    assert other["frontend"] == pytest.approx(0.4)
-    assert other["class_gain"] == pytest.approx({"road": 0.1, "car": 0.0})
-    assert other["interval"] == pytest.approx(4.302653 * 0.0866025404 / 3**0.5)
-    assert other["seconds"] == 11 and best["interval"] is None
-    assert best["class_gain"]["road"] == pytest.approx(0.3) and best["class_gain"]["car"] is None
+    assert (best.dilations, other.dilations) == ([1, 1], [1, 2])
+    assert (best.name, other.name) == ("1,1", "1,2")
+    assert other.mean_iou == pytest.approx({"0": 0.5, "1": 0.5, "2": 0.35})
+    assert other.mean == pytest.approx(0.45) and other.gain == pytest.approx(0.05)
+    assert other.frontend == pytest.approx(0.4)
+    assert other.class_gain == pytest.approx({"road": 0.1, "car": 0.0})
+    assert other.interval == pytest.approx(4.302653 * 0.0866025404 / 3**0.5)
+    assert other.seconds == 11 and best.interval is None
+    assert best.class_gain["road"] == pytest.approx(0.3) and best.class_gain["car"] is None
 
 
 def test_all_files_hold_the_rows(sweep: Path) -> None:
     rows = write_leaderboard(sweep)
-    assert json.loads((sweep / "leaderboard.json").read_text()) == rows
+    assert json.loads((sweep / "leaderboard.json").read_text()) == [asdict(row) for row in rows]
     assert min(Image.open(sweep / "leaderboard.png").size) > 500
     text = (sweep / "leaderboard.md").read_text()
     assert (
@@ -110,8 +112,8 @@ def test_the_table_for_spreadsheets_has_plain_cells_and_the_same_columns_in_ever
         table = list(csv.DictReader(file))
     assert [line["dilations"] for line in table if line["stage"] == "context"] == ["1,1", "1,2"]
     best, other = table
-    assert float(other["mean"]) == rows[1]["mean"] and best["interval"] == "" and best["widths"] == ""
-    assert [other[f"mean_iou_seed_{seed}"] for seed in range(3)] == [str(rows[1]["mean_iou"][str(s)]) for s in range(3)]
+    assert float(other["mean"]) == rows[1].mean and best["interval"] == "" and best["widths"] == ""
+    assert [other[f"mean_iou_seed_{seed}"] for seed in range(3)] == [str(rows[1].mean_iou[str(s)]) for s in range(3)]
     assert (best["mean_iou_seed_0"], best["mean_iou_seed_1"]) == ("0.8", "")
     assert (best["run_seed_0"], other["run_seed_2"]) == ("b0", "a2")
     assert best["class_gain_car"] == "" and float(other["class_gain_road"]) == pytest.approx(0.1)
@@ -131,13 +133,13 @@ def test_the_interval_is_student_s() -> None:
 
 
 def test_a_run_repeated_under_its_seed_adds_no_seed_and_the_first_counts(sweep: Path) -> None:
-    before = leaderboard(sweep)[1]
+    before = leaderboard_rows(sweep)[1]
     shutil.copytree(sweep / "a0", sweep / "0-copy" / "a0")
     leave_run(sweep / "0-again", [1, 2], 1, [0.5, 0.3], [0.9, 0.9])
     for later in (sweep / "0-copy" / "a0", sweep / "0-again"):
         os.utime(later / "summary.json", ns=(2**62, 2**62))
-    row = next(row for row in leaderboard(sweep) if row["name"] == "1,2")
-    assert row == {**before, "repetitions": {"0": ["0-copy/a0"], "1": ["0-again"]}}
+    row = next(row for row in leaderboard_rows(sweep) if row.name == "1,2")
+    assert row == replace(before, repetitions={"0": ["0-copy/a0"], "1": ["0-again"]})
     text = written_page(sweep)
     assert "of one seed the run that ended first counts" in text
     assert "* 1,2, seed 1: a1 counts, not 0-again" in text
@@ -159,8 +161,8 @@ def compared(folder: Path) -> dict[str, dict[str, Any]]:
     def refuse(constant: str) -> float:
         raise AssertionError(f"{constant} is no JSON")
 
-    found = json.loads((folder / "comparisons.json").read_text(), parse_constant=refuse)
-    return {gap["second_name"]: gap for gap in found}
+    comparisons = json.loads((folder / "comparisons.json").read_text(), parse_constant=refuse)
+    return {gap["second_name"]: gap for gap in comparisons}
 
 
 def test_the_page_names_the_method_and_what_so_few_seeds_can_carry(scored: Path) -> None:
@@ -210,8 +212,8 @@ def test_rows_that_differ_in_more_than_the_schedule_are_told_apart_and_not_compa
         other = {"data": {"root": "d"}, "w": {"width": 2.0}}
         leave_scored(scored / f"d{seed}", [1, 2], seed, 75, settings=other)
     rows = write_leaderboard(scored)
-    assert [row["name"] for row in rows] == ["1,1 (width=1.0)", "1,2 (width=2.0)", "2,2 (width=1.0)", "1,2 (width=1.0)"]
-    assert rows[1]["other_settings"] == {"w.width": 2.0}
+    assert [row.name for row in rows] == ["1,1 (width=1.0)", "1,2 (width=2.0)", "2,2 (width=1.0)", "1,2 (width=1.0)"]
+    assert rows[1].other_settings == {"w.width": 2.0}
     assert set(compared(scored)) == {"2,2 (width=1.0)", "1,2 (width=1.0)"}
     text = (scored / "leaderboard.md").read_text()
     assert "* differs in w.width: 1,2 (width=2.0)" in text
@@ -238,7 +240,7 @@ def test_runs_scored_on_other_images_of_the_same_number_are_not_paired(scored: P
 
 def test_runs_of_one_schedule_on_different_images_share_no_row(scored: Path) -> None:
     leave_scored(scored / "a2", [1, 1], 2, 90, images="bbbbbbbbbbbbbbbb")
-    assert [sorted(row["runs"]) for row in leaderboard(scored) if row["dilations"] == [1, 1]] == [["0", "1"], ["2"]]
+    assert [sorted(row.runs) for row in leaderboard_rows(scored) if row.dilations == [1, 1]] == [["0", "1"], ["2"]]
 
 
 def test_older_runs_that_do_not_name_their_images_are_paired_where_settings_and_sizes_agree(scored: Path) -> None:
@@ -256,26 +258,26 @@ def test_gains_are_those_of_the_same_runs(sweep: Path) -> None:
     """Seed 0 began with a context module and has no front end to compare with; seed 1 gained 0.2 and 0.0, 2 lost."""
     path = sweep / "a0" / "summary.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "identity": None}))
-    row = leaderboard(sweep)[1]
-    assert row["gain"] == pytest.approx((0.1 - 0.05) / 2)
-    assert row["class_gain"] == pytest.approx({"road": (0.2 + 0.0) / 2, "car": (0.0 - 0.1) / 2})
+    row = leaderboard_rows(sweep)[1]
+    assert row.gain == pytest.approx((0.1 - 0.05) / 2)
+    assert row.class_gain == pytest.approx({"road": (0.2 + 0.0) / 2, "car": (0.0 - 0.1) / 2})
 
 
 def test_runs_of_an_older_version_share_a_row_and_a_changed_setting_has_one_of_its_own(sweep: Path) -> None:
     """A key that config.json does not have yet has its default; what the history tells was not so from the start."""
-    before = len(leaderboard(sweep))
+    before = len(leaderboard_rows(sweep))
     config = json.loads((sweep / "a0" / "config.json").read_text())
     new = {"resume_changes": [], "stages": ["frontend", "context", "joint"]}  # as by default
     (sweep / "a0" / "config.json").write_text(json.dumps({**config, **new}))
-    assert len(leaderboard(sweep)) == before
+    assert len(leaderboard_rows(sweep)) == before
     summary = json.loads((sweep / "a1" / "summary.json").read_text())
     history = [{"changes": {"stage.context.lr": [0.5, 0.001], "runtime.threads": [1, 2]}}]
     (sweep / "a1" / "summary.json").write_text(json.dumps({**summary, "history": history}))
-    rows = leaderboard(sweep)
+    rows = leaderboard_rows(sweep)
     assert len(rows) == before + 1
-    assert any("lr=0.5, then 0.001" in row["name"] for row in rows)
+    assert any("lr=0.5, then 0.001" in row.name for row in rows)
 
 
 def test_the_last_line_of_a_sweep_names_the_best_and_of_how_many(sweep: Path) -> None:
-    line = best_line(leaderboard(sweep))
+    line = best_line(leaderboard_rows(sweep))
     assert line == "best of 2 rows, 4 runs: 1,1 with 80.00 % mean IoU, +40.00 over the front end"

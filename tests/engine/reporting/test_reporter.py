@@ -65,8 +65,8 @@ def test_a_lack_of_memory_is_answered_with_settings_that_this_command_has(capsys
 
     for lack in (on_a_cpu, on_a_gpu):
         assert guarded(lack, "set batch=1") == 1
-        told = capsys.readouterr().err
-        assert "out of memory: set batch=1 (" in told and "Traceback" not in told
+        printed = capsys.readouterr().err
+        assert "out of memory: set batch=1 (" in printed and "Traceback" not in printed
 
 
 def test_a_loss_far_above_guessing_and_one_that_is_no_number_stop_the_run() -> None:

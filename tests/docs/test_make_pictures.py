@@ -22,8 +22,8 @@ def test_the_script_s_pictures_are_the_files_and_the_readme_shows_each_with_its_
     assert sorted(shown) == sorted((drawing.caption, name) for name, drawing in DRAWINGS.items())
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["make_pictures.py", *words])
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["make_pictures.py", *arguments])
     make_pictures.main()
 
 
@@ -36,7 +36,7 @@ def test_pictures_that_need_no_run_are_made_anew_as_large_as_the_committed_ones(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["predictions.png"], "predictions.png is made from a run; give --run DIR, or name other pictures"),
         (["schedules.png", "--run", "."], "schedules.png is made from a sweep; give --sweep DIR"),
@@ -44,10 +44,10 @@ def test_pictures_that_need_no_run_are_made_anew_as_large_as_the_committed_ones(
     ],
 )
 def test_a_picture_without_its_input_is_refused_before_any_is_made(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit):
-        run(monkeypatch, "coverage.png", *words, "--output", "/nowhere")
+        run(monkeypatch, "coverage.png", *arguments, "--output", "/nowhere")
     assert message in capsys.readouterr().err
 
 
