@@ -2,15 +2,11 @@
 
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
-from torch import Tensor
-
-from engine.runs.files import replacing
 
 NUM_RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -29,12 +25,6 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float | None
-
-
-def save_confusions(path: Path, confusions_NKK: Tensor) -> None:
-    """Of every validation image, at the stage's best weights; replaces what was there, whole."""
-    with replacing(path) as file:
-        np.save(file, confusions_NKK.numpy())
 
 
 def paired_difference(first_SNKK: Counts, second_SNKK: Counts) -> Difference:

@@ -12,6 +12,12 @@ class Stopped(Exception):
     """The run was asked to stop, by the signal of this name; what it had is saved or about to be."""
 
 
+def stop_signals() -> list[signal.Signals]:
+    """The signals that ask this process to stop: all of `STOP_SIGNALS`, but SIGHUP where `nohup` has it ignored."""
+    is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in STOP_SIGNALS if not (number == signal.SIGHUP and is_nohup)]
+
+
 class StopRequest:
     """Turns the first signal into a wish that `check` grants; a later one ends the process at once.
 
@@ -28,9 +34,8 @@ class StopRequest:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in STOP_SIGNALS:
-            if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
-                self._previous[number] = signal.signal(number, self._receive)
+        for number in stop_signals():
+            self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:

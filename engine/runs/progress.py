@@ -21,9 +21,7 @@ class StageResult:
     best_step: int
     steps: int
     seconds: float
-    effective_cells: float | None = (
-        None  # side of the context module's effective field
-    )
+    effective_cells: float | None = None  # side of the context module's effective field
     taken: bool = False  # trained by another run, in that run's seconds
 
     @classmethod

@@ -15,7 +15,6 @@ from configs.schema import RunConfig, StageConfig, ValidationConfig
 from engine.contracts import DenseModel, KeptMaps, TrainBatches, ValidationBatches
 from engine.evaluation.effective_field import Probe
 from engine.evaluation.evaluate import certify_identity, evaluate
-from engine.evaluation.significance import save_confusions
 from engine.process.stop import Stopped, StopRequest
 from engine.reporting.reporter import Reporter
 from engine.runs import checkpoint
@@ -208,7 +207,7 @@ class StageRunner:
             self.report.measured(progress, measured, schedule["field_cells"])
         if is_best:
             self.folder.save_stage(progress.stage, self._content(), is_best_of_run)
-            save_confusions(self.folder.confusions_file(progress.stage), evaluation.confusions_NKK)
+            self.folder.save_confusions(progress.stage, evaluation.confusions_NKK)
 
     def _read_clock(self) -> None:
         """Wall time of the stage up to now, into its progress and its result."""
