@@ -27,6 +27,7 @@ from data.store import claim_of
 from data.transforms import TrainTransform, WholeTransform, refuse_cut
 from engine.contracts import TrainBatches
 from engine.evaluation.inference import probabilities
+from engine.evaluation.recorded_maps import RecordedMaps
 from engine.runs.files import locked
 from engine.runtime import Runtime
 from engine.training.losses import CrossEntropy
@@ -149,20 +150,14 @@ class Feed:
     def _windows(self) -> Iterator[NDArray[np.float32]]:
         """Maps of every window that scoring asks for, in its order."""
         self.model.eval()
-        seen: list[NDArray[np.float32]] = []
-
-        def remembered(window_B3HW: Tensor) -> Tensor:
-            maps_BKhw = self.model.frontend_maps(window_B3HW)
-            seen.append(maps_BKhw.float().cpu().numpy())
-            return maps_BKhw
-
+        recorded = RecordedMaps(self.model)
         validation, workers = self.config.validation, self.config.runtime.workers
         with torch.inference_mode(), self.runtime.autocast():
             for batch in validation_batches(self.scored, batch=validation.batch, workers=workers):
                 self.check()
-                probabilities(self.model, validation, batch.images_B3HW.to(self.runtime.device), remembered)
-                yield from seen
-                seen.clear()
+                frontend = recorded.recording(self.model.frontend_maps)
+                probabilities(self.model, validation, batch.images_B3HW.to(self.runtime.device), frontend)
+                yield from (maps_BKhw.float().cpu().numpy() for maps_BKhw in recorded.maps)
 
     def _computed(self, stage: StageConfig, mirrors: bool) -> Iterator[Computed]:
         """Maps and targets of every image in order, with `mirrors` those of the mirrored image beside them."""
