@@ -24,6 +24,9 @@ class Runtime:
         enabled = self.precision is Precision.bfloat16
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
+    def to_plain(self) -> dict[str, str | int]:
+        return {"device": self.device.type, "precision": self.precision.name, "threads": self.threads}
+
     def describe(self) -> str:
         if self.device.type == "cuda":
             return f"{torch.cuda.get_device_name(self.device)}, {self.precision.name}"
@@ -57,12 +60,12 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
 
 
 def _automatic_precision(device: torch.device) -> Precision:
-    wanted = os.environ.get(AUTO_PRECISION)
-    if wanted is None:
+    requested = os.environ.get(AUTO_PRECISION)
+    if requested is None:
         return Precision.bfloat16 if _multiplies_bfloat16(device) else Precision.float32
-    if wanted not in (Precision.float32.name, Precision.bfloat16.name):
-        raise UserError(f"the environment variable {AUTO_PRECISION}={wanted}: float32 or bfloat16 is required")
-    return Precision[wanted]
+    if requested not in (Precision.float32.name, Precision.bfloat16.name):
+        raise UserError(f"the environment variable {AUTO_PRECISION}={requested}: float32 or bfloat16 is required")
+    return Precision[requested]
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from configs.errors import FAILED, INTERRUPTED, UserError
+from configs.errors import FAILED, INTERRUPTED, STOPPED, UserError
+from engine.process.stop import Stopped
 from engine.process.terminal import surviving_terminal
 
 CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: "  # how torch's RuntimeError begins to say so, in brackets of its own
@@ -26,6 +27,8 @@ def guarded(command: Callable[[], int], memory_advice: str) -> int:
             return command()
         except KeyboardInterrupt:
             return _report("interrupted", INTERRUPTED)
+        except Stopped:
+            return STOPPED  # the run has said so
         except UserError as error:
             return _report(error, error.exit_code)
         except Exception as error:

@@ -15,9 +15,9 @@ from engine.reporting.comparisons import IMAGES, Comparisons, comparisons
 from engine.reporting.figures import write_png
 from engine.reporting.leaderboard_figure import leaderboard_figure
 from engine.reporting.leaderboard_page import page, plain_cells, row_name, score
+from engine.runs.changes import BY_NAME, flatten
 from engine.runs.files import locked, write_json, write_text
 from engine.runs.folder import CONFIG_NAME, SUMMARY_NAME
-from engine.runs.resume import BY_NAME, flatten
 
 NAME = "leaderboard"
 # Where a run lies and how it is repeated, not what it is.

@@ -12,6 +12,7 @@ from configs.compose import compose
 from configs.errors import UserError
 from engine.runs import checkpoint
 from engine.runs.shared_frontend import SharedFrontend
+from tests.helpers.headers import run_header
 from tests.small_runs import small_run
 from train import train
 
@@ -71,7 +72,7 @@ def test_what_a_front_end_does_not_depend_on_does_not_part_runs(tmp_path: Path) 
     def key(*words: str) -> str:
         from configs.compose import to_plain
 
-        header = {"config": to_plain(compose([*TINY, *words])), "runtime": {"threads": 1}}
+        header = run_header(config=to_plain(compose([*TINY, *words])))
         return SharedFrontend.of(tmp_path, header, ["files"], {"code": "a"}, print, lambda: None).key
 
     same = key()
