@@ -78,12 +78,12 @@ def corrected(differences: Sequence[Difference], num_candidates: int, *, came_fi
     p_by_place = {
         place: _sided(one.mean, one.p, came_first) for place, one in enumerate(differences) if one.p is not None
     }
-    found: list[float | None] = [None] * len(differences)
+    p_values: list[float | None] = [None] * len(differences)
     largest = 0.0
     for rank, place in enumerate(sorted(p_by_place, key=lambda place: p_by_place[place])):
         largest = max(largest, (len(p_by_place) - rank) * num_candidates * p_by_place[place])
-        found[place] = min(1.0, largest)
-    return found
+        p_values[place] = min(1.0, largest)
+    return p_values
 
 
 def needed_errors(num_seeds: int, num_compared: int, num_candidates: int, *, came_first: bool) -> float:

@@ -18,6 +18,9 @@ CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: "  # how torch's RuntimeError begins t
 def guarded(command: Callable[[], int], memory_advice: str) -> int:
     """Run a command; what the user can mend becomes a message on stderr and an exit code.
 
+    That is UserError, with its subclasses, and a lack of memory. Any other exception, a library's ValueError included,
+    is a fault of this program: it keeps its traceback, and the exit code is 1.
+
     `memory_advice` says which settings of this command need less memory.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
@@ -28,7 +31,7 @@ def guarded(command: Callable[[], int], memory_advice: str) -> int:
         except KeyboardInterrupt:
             return _report("interrupted", INTERRUPTED)
         except Stopped:
-            return STOPPED  # the run has said so
+            return STOPPED  # the run has logged how to resume it
         except UserError as error:
             return _report(error, error.exit_code)
         except Exception as error:

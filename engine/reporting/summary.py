@@ -97,8 +97,8 @@ def last_page(folder: RunFolder, progress: Progress, class_names: Sequence[str])
     best = relative(folder.best)
     results = progress.results.values()
     minutes = sum(result.seconds for result in results if not result.taken) / 60
-    taken = sum(result.seconds for result in results if result.taken) / 60
-    others = f", and {taken:.1f} minutes of the run that trained the front end" if taken else ""
+    shared_minutes = sum(result.seconds for result in results if result.taken) / 60
+    others = f", and {shared_minutes:.1f} minutes of the run that trained the front end" if shared_minutes else ""
     return (
         f"\n{stage_table(class_names, progress.results)}\n\n"
         f"{minutes:.1f} minutes in all{others}; the best checkpoint is {best}\n"

@@ -58,7 +58,7 @@ class RunHeader:
     frontend_key: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
-        """Nested dicts, lists and scalars. What says nothing has no key."""
+        """Nested dicts, lists and scalars. Of the optional parts, those that the run does not have have no key."""
         absent = {
             "schedule": self.schedule is None,
             "history": not self.history,

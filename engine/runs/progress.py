@@ -22,7 +22,7 @@ class StageResult:
     steps: int
     seconds: float
     effective_cells: float | None = None  # side of the context module's effective field
-    taken: bool = False  # trained by another run, in that run's seconds
+    taken: bool = False  # trained by another run, in that run's seconds; a key in files, so it keeps its name
 
     @classmethod
     def from_scores(cls, scores: Scores, step: int, seconds: float, effective_cells: float | None) -> "StageResult":

@@ -26,8 +26,8 @@ UNRELATED = (
 class SharedFrontend:
     """The place of a front end below `root`, named after the hash of all that its training depends on.
 
-    `check` may raise to stop. With `may_publish` false this run takes a front end but leaves none:
-    a part of its training had other settings than the name says.
+    `check` may raise to stop. With `may_publish` false this run may take a front end but leaves none: a part of its own
+    training had other settings than those of the name.
     """
 
     path: Path

@@ -90,7 +90,7 @@ class StageLoop:
                 self._step(progress, [next(stream) for _ in range(passes)], watch, began_s)
 
     def _step(self, progress: Progress, micro_batches: list[TrainBatch], watch: LossWatch, began_s: float) -> None:
-        """Learning rate, forward, loss, backward, step. The clock runs since the batches were asked for."""
+        """Learning rate, forward, loss, backward, step. The clock has run since the batches were requested."""
         config = self.config
         lr = config.lr * lr_factor(config.schedule, progress.step, config.steps)
         set_lr(self.optimizer, lr)
@@ -127,9 +127,9 @@ class StageLoop:
 
 
 def _mirrored(cells: Tensor, batch: TrainBatch) -> Tensor:
-    """Maps (B, K, h, w) or labels (B, h, w), the samples that the batch says so turned around from left to right.
+    """Maps (B, K, h, w) or labels (B, h, w), with the samples of `batch.mirrored_B` mirrored from left to right.
 
-    Cell for cell: label and map stay together. The labels sampled in a mirrored image lie 7 px further.
+    Cells are mirrored, not pixels, so each keeps its label; labels sampled in a mirrored image would lie 7 px further.
     """
     if batch.mirrored_B is None:
         return cells

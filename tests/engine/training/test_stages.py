@@ -132,7 +132,7 @@ class Sitting:
             def stream(first: int, last: int) -> Iterator[Batch]:
                 for number in range(first, last):
                     if self.read == stop_at:
-                        self.stop.wanted = True
+                        self.stop.is_requested = True
                     self.read += 1
                     time.sleep(data_s)
                     yield batch_of([seed + 2 * number, seed + 2 * number + 1])
