@@ -31,7 +31,7 @@ def run(told: EvalConfig) -> int:
     return guarded(lambda: score(told), "set batch=1, or answer in pieces: protocol=tiles 'tile_px=[256,256]'")
 
 
-def score(told: EvalConfig) -> int:
+def score(request: EvalConfig) -> int:
     """Load, score, report; returns the exit code."""
     from assembly.trained import check_classes, restore
     from data.build import open_images
@@ -41,28 +41,28 @@ def score(told: EvalConfig) -> int:
     from engine.reporting.score_table import score_table
     from engine.runtime import choose_runtime
 
-    trained = restore(told)
+    trained = restore(request)
     config, classes = trained.config, trained.classes
     runtime = choose_runtime(config.runtime)
-    images = open_images(config.data, told.split)
+    images = open_images(config.data, request.split)
     check_classes(trained, images)
-    print(f"{trained.about}\non {runtime.describe()}\n{images.describe()}\n", flush=True)
+    print(f"{trained.description}\non {runtime.describe()}\n{images.describe()}\n", flush=True)
 
     evaluation = evaluate(
         trained.model.to(runtime.device),
         lambda: validation_batches(images, batch=config.validation.batch, workers=config.runtime.workers),
         config.validation,
         runtime,
-        num_pictures=told.num_pictures,
+        num_pictures=request.num_pictures,
     )
     scores_file = write_scores(
-        results(told),
+        results(request),
         evaluation,
         classes.names,
         classes.palette,
         config.validation,
-        checkpoint=told.checkpoint,
-        split=told.split,
+        checkpoint=request.checkpoint,
+        split=request.split,
         precision=runtime.precision,
     )
     print(score_table(classes.names, {trained.stage: evaluation.scores}))

@@ -31,7 +31,7 @@ def run(told: PredictConfig) -> int:
     return guarded(lambda: label(told), "answer in pieces: protocol=tiles 'tile_px=[256,256]'")
 
 
-def label(told: PredictConfig) -> int:
+def label(request: PredictConfig) -> int:
     """Load, answer, write; returns the exit code."""
     import torch
     from tqdm import tqdm
@@ -43,14 +43,14 @@ def label(told: PredictConfig) -> int:
     from engine.evaluation.evaluate import predict
     from engine.runtime import choose_runtime
 
-    asked = requests(Path(told.input), results(told))
-    trained = restore(told)
+    to_label = requests(Path(request.input), results(request))
+    trained = restore(request)
     runtime = choose_runtime(trained.config.runtime)
     model = trained.model.to(runtime.device).eval()
-    print(f"{trained.about}\non {runtime.describe()}", flush=True)
+    print(f"{trained.description}\non {runtime.describe()}", flush=True)
     left_out = []
     with torch.inference_mode(), runtime.autocast():
-        for image, target in tqdm(asked, unit="image", disable=not sys.stderr.isatty()):
+        for image, target in tqdm(to_label, unit="image", disable=not sys.stderr.isatty()):
             try:
                 photograph = read_photograph(image)
             except UserError as error:
@@ -61,7 +61,8 @@ def label(told: PredictConfig) -> int:
             ids_HW = predict(model, trained.config.validation, runtime, images_13HW)[0]
             write_ids(target, photograph.on_file_grid(ids_HW.cpu().numpy()))
     names = ", ".join(f"{position} {name}" for position, name in enumerate(trained.classes.names))
-    print(f"{len(asked) - len(left_out)} of {len(asked)} label maps are in {readable(told.output)}; ids: {names}")
+    num_written = len(to_label) - len(left_out)
+    print(f"{num_written} of {len(to_label)} label maps are in {readable(request.output)}; ids: {names}")
     return max(left_out, default=OK)
 
 

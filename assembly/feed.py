@@ -26,6 +26,7 @@ from data.store import claim_of
 from data.transforms import TrainTransform, WholeTransform, refuse_cut
 from engine.contracts import TrainBatches
 from engine.evaluation.inference import probabilities
+from engine.evaluation.recorded_maps import RecordedMaps
 from engine.runs.files import locked
 from engine.runtime import Runtime
 from engine.training.losses import CrossEntropy
@@ -41,37 +42,37 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class Feed:
-    """What every stage asks for. `say` is for people, `check` may raise to stop."""
+    """Gives every stage its batches and maps. `check` may raise to stop."""
 
     config: Config
-    images: ImageSet
-    scored: ImageSet
+    train_set: ImageSet
+    val_set: ImageSet
     model: Segmenter
     runtime: Runtime
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     check: Callable[[], None]
 
     def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
-        """For a stage that is about to begin: maps are those of the front end as it now is."""
+        """Micro-batches of a stage that is about to begin; kept maps are those of the front end as it now is."""
         augment, micro_batch = self.config.data.augment, stage.batch // stage.accumulation
         if stage.maps == "cached":
-            store, names = self._store(stage), [self.images.name(index) for index in range(len(self.images))]
+            store, names = self._store(stage), [self.train_set.name(index) for index in range(len(self.train_set))]
             return lambda first, last: store.batches(
                 names, mirror=augment.mirror, micro_batch=micro_batch, first=first, last=last, seed=seed
             )
         transform = TrainTransform(augment, _pair(stage.crop_px), self.model.margin_px, stage.mirror)
         workers = self.config.runtime.workers
         return lambda first, last: train_batches(
-            self.images, transform, micro_batch=micro_batch, first=first, last=last, seed=seed, workers=workers
+            self.train_set, transform, micro_batch=micro_batch, first=first, last=last, seed=seed, workers=workers
         )
 
     def kept_maps(self, stage: StageConfig) -> WindowMaps | None:
-        """Maps for scoring in a stage that is about to begin; None if its front end is asked every time."""
+        """Maps for scoring in a stage that is about to begin; None if its front end computes them every time."""
         if stage.maps != "cached":
             return None
-        settings = {"validation": self.config.validation.model_dump(), "images": self._identity_of(self.scored)}
+        settings = {"validation": self.config.validation.model_dump(), "images": self._identity_of(self.val_set)}
         identity = {**self._frontend_identity(), **settings}
-        return open_windows(self.config.cache, identity, self._windows, self.say, self._locked)
+        return open_windows(self.config.cache, identity, self._windows, self.log, self._locked)
 
     def check_kept_maps(self, stage: StageConfig) -> None:
         """Refuse now what would be refused once the front end has trained.
@@ -80,17 +81,17 @@ class Feed:
         """
         if stage.maps != "cached":
             return
-        for size_px in set(image_sizes(self.images)):
+        for size_px in set(image_sizes(self.train_set)):
             refuse_cut(size_px, stage.crop_px)
         versions = 2 if self._mirrors_pixels(stage) else 1
         cells = math.prod(self._map_size([side + 2 * self.model.margin_px for side in stage.crop_px]))
         targets = math.prod(stage.crop_px) if stage.loss.grid == "pixels" else cells
         of_image = versions * (self.model.num_classes * cells * FLOAT_BYTES + targets)
-        for_scoring = sum(count * self._window_bytes(size_px) for size_px, count in self._scored_sizes().items())
-        claim_of(self.config.cache)(len(self.images) * of_image + for_scoring)
+        for_scoring = sum(count * self._window_bytes(size_px) for size_px, count in self._val_sizes().items())
+        claim_of(self.config.cache)(len(self.train_set) * of_image + for_scoring)
 
-    def _scored_sizes(self) -> Counter[tuple[int, int]]:
-        return Counter(image_sizes(self.scored))
+    def _val_sizes(self) -> Counter[tuple[int, int]]:
+        return Counter(image_sizes(self.val_set))
 
     def _window_bytes(self, size_px: tuple[int, int]) -> int:
         """Of the maps of all windows that scoring an image of this size asks for; nothing is computed."""
@@ -114,7 +115,7 @@ class Feed:
         mirrors = self._mirrors_pixels(stage)
         identity: dict[str, Any] = {
             **self._frontend_identity(),
-            "images": self._identity_of(self.images),
+            "images": self._identity_of(self.train_set),
             "crop_px": stage.crop_px,
             "mirrored": mirrors,
             "targets": [stage.loss.grid, self.model.stride, self.model.node_offset_px],
@@ -123,8 +124,8 @@ class Feed:
             self.config.cache,
             identity,
             lambda: self._computed(stage, mirrors),
-            len(self.images),
-            self.say,
+            len(self.train_set),
+            self.log,
             self._locked,
         )
 
@@ -148,20 +149,14 @@ class Feed:
     def _windows(self) -> Iterator[NDArray[np.float32]]:
         """Maps of every window that scoring asks for, in its order."""
         self.model.eval()
-        seen: list[NDArray[np.float32]] = []
-
-        def remembered(window_B3HW: Tensor) -> Tensor:
-            maps_BKhw = self.model.frontend_maps(window_B3HW)
-            seen.append(maps_BKhw.float().cpu().numpy())
-            return maps_BKhw
-
+        recorded = RecordedMaps(self.model)
         validation, workers = self.config.validation, self.config.runtime.workers
         with torch.inference_mode(), self.runtime.autocast():
-            for batch in validation_batches(self.scored, batch=validation.batch, workers=workers):
+            for batch in validation_batches(self.val_set, batch=validation.batch, workers=workers):
                 self.check()
-                probabilities(self.model, validation, batch.images_B3HW.to(self.runtime.device), remembered)
-                yield from seen
-                seen.clear()
+                frontend = recorded.recording(self.model.frontend_maps)
+                probabilities(self.model, validation, batch.images_B3HW.to(self.runtime.device), frontend)
+                yield from (maps_BKhw.float().cpu().numpy() for maps_BKhw in recorded.maps)
 
     def _computed(self, stage: StageConfig, mirrors: bool) -> Iterator[Computed]:
         """Maps and targets of every image in order, with `mirrors` those of the mirrored image beside them."""
@@ -170,7 +165,7 @@ class Feed:
         transform = WholeTransform(_pair(stage.crop_px), self.model.margin_px)
         batch, workers = self.config.validation.batch, self.config.runtime.workers
         with torch.inference_mode(), self.runtime.autocast():
-            for whole in whole_batches(self.images, transform, batch=batch, workers=workers):
+            for whole in whole_batches(self.train_set, transform, batch=batch, workers=workers):
                 self.check()
                 images = [whole.images_B3HW, *([whole.images_B3HW.flip(-1)] if mirrors else [])]
                 labels = [whole.labels_BHW, *([whole.labels_BHW.flip(-1)] if mirrors else [])]

@@ -1,6 +1,6 @@
-"""A trained network from its file, a checkpoint of ours or Caffe's weights: what `eval.py` and `predict.py` share."""
+"""A trained network from its file: a checkpoint of this project, or Caffe's weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.errors import UserError
@@ -18,51 +18,51 @@ from models.segmenter import Segmenter
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, the settings to ask it with, and its classes. `stage` is the last one that trained it."""
+    """A network, the settings that it is evaluated with, and its classes. `stage` is the last one that trained it."""
 
     model: Segmenter
     config: Config
     classes: ClassSet
     stage: str
-    about: str  # for people: what was loaded, and how far its answers depend on tiles
+    description: str  # for people: what was loaded, and how far its answers depend on tiles
 
 
-def restore(told: EvalConfig | PredictConfig) -> Trained:
-    """Raises UserError where the file is damaged, is no network, or is none that fits what was told."""
-    path = Path(told.checkpoint)
-    trained = _from_caffe(path, told) if path.suffix == CAFFE_SUFFIX else _from_checkpoint(path, told)
+def restore(request: EvalConfig | PredictConfig) -> Trained:
+    """Raises UserError where the file is damaged, holds no network, or one that does not fit the request."""
+    path = Path(request.checkpoint)
+    trained = _from_caffe(path, request) if path.suffix == CAFFE_SUFFIX else _from_checkpoint(path, request)
     tiling = tiling_line(trained.config.model, trained.config.validation, has_context=trained.model.context is not None)
-    return Trained(**{**vars(trained), "about": "\n".join(filter(None, (trained.about, tiling)))})
+    return replace(trained, description="\n".join(filter(None, (trained.description, tiling))))
 
 
 def check_classes(trained: Trained, images: ImageSet) -> None:
-    """Raises UserError unless the labels of a set mean what the network answers with."""
-    known, given = trained.classes.names, images.classes.names
-    if known == given:
+    """Raises UserError unless the labels of a set have the network's classes, in its order."""
+    trained_on, labels = trained.classes.names, images.classes.names
+    if trained_on == labels:
         return
-    first = next((k for k, (one, other) in enumerate(zip(known, given, strict=False)) if one != other), None)
-    where = f"class {first} is {known[first]} there and {given[first]} here" if first is not None else "one has more"
+    first = next((k for k, (one, other) in enumerate(zip(trained_on, labels, strict=False)) if one != other), None)
+    where = "one has more" if first is None else f"class {first} is {trained_on[first]} there and {labels[first]} here"
     raise UserError(
-        f"the network answers with {len(known)} classes ({', '.join(known)}), the labels of {images.describe()} have "
-        f"{len(given)} ({', '.join(given)}): {where}; the same classes in the same order are required; score on the "
-        "data that the network was trained for, or map the labels with data.name=folder, data.folder.label_ids and "
-        "data.folder.class_names"
+        f"the network answers with {len(trained_on)} classes ({', '.join(trained_on)}), the labels of "
+        f"{images.describe()} have {len(labels)} ({', '.join(labels)}): {where}; the same classes in the same order "
+        "are required; score on the data that the network was trained for, or map the labels with data.name=folder, "
+        "data.folder.label_ids and data.folder.class_names"
     )
 
 
-def _from_checkpoint(path: Path, told: EvalConfig | PredictConfig) -> Trained:
+def _from_checkpoint(path: Path, request: EvalConfig | PredictConfig) -> Trained:
     content = checkpoint.load(path)
     names, palette = content["classes"]["names"], content["classes"]["palette"]
     classes = ClassSet(tuple(names), tuple((red, green, blue) for red, green, blue in palette))
-    config = evaluation_config(validated(Config, content["config"]), content["runtime"]["precision"], told)
+    config = evaluation_config(validated(Config, content["config"]), content["runtime"]["precision"], request)
     model = restore_segmenter(config.model, classes.num_classes, content["model"])
     stage = content["progress"]["stage"]
     return Trained(model, config, classes, stage, f"{path} ({stage} stage)")
 
 
-def _from_caffe(path: Path, told: EvalConfig | PredictConfig) -> Trained:
-    config = evaluation_config(released_config(told.model), "auto", told)
-    assert told.model.classes_of is not None, "a named network"
-    classes = released_classes(told.model.classes_of)
+def _from_caffe(path: Path, request: EvalConfig | PredictConfig) -> Trained:
+    config = evaluation_config(released_config(request.model), "auto", request)
+    assert request.model.classes_of is not None, "a named network"
+    classes = released_classes(request.model.classes_of)
     model, report = read_released(path, config.model, classes.num_classes)
     return Trained(model, config, classes, "frontend" if model.context is None else "joint", str(report))

@@ -23,9 +23,9 @@ class Batch(Protocol):
 
 
 class TrainBatch(Protocol):
-    """Front-end maps (B, K, h, w) and what they are compared with, computed by the functions it is given, or kept.
+    """Front-end maps (B, K, h, w) and targets: computed by the functions that are passed in, or read from disk.
 
-    `mirrored_B` says whose maps, and labels under their cells, are to be mirrored; None: nobody's.
+    `mirrored_B` marks the samples whose maps, and labels under their cells, are still to be mirrored; None: no sample.
     """
 
     @property

@@ -21,6 +21,9 @@ class Runtime:
     precision: Precision  # never auto
     threads: int
 
+    def to_plain(self) -> dict[str, str | int]:
+        return {"device": self.device.type, "precision": self.precision, "threads": self.threads}
+
     def autocast(self) -> AbstractContextManager[object]:
         enabled = self.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
@@ -58,13 +61,13 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
 
 
 def _automatic_precision(device: torch.device) -> Precision:
-    wanted = os.environ.get(AUTO_PRECISION)
-    if wanted is None:
+    requested = os.environ.get(AUTO_PRECISION)
+    if requested is None:
         return "bfloat16" if _multiplies_bfloat16(device) else "float32"
     for precision in PRECISIONS:
-        if wanted == precision:
+        if requested == precision:
             return precision
-    raise UserError(f"the environment variable {AUTO_PRECISION}={wanted}: float32 or bfloat16 is required")
+    raise UserError(f"the environment variable {AUTO_PRECISION}={requested}: float32 or bfloat16 is required")
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

@@ -123,7 +123,10 @@ def build_initial(
     seed: int,
     checkpoint: Mapping[str, Tensor] | None,
 ) -> tuple[Segmenter, Report | None]:
-    """What a run starts from: a checkpoint's weights if there is one, else pretrained or fresh ones."""
+    """The network that a run starts from: with a checkpoint's weights if there is one, else pretrained or fresh ones.
+
+    Beside it the report of what became of every pretrained tensor; None where no pretrained file was read.
+    """
     if checkpoint is not None:
         return restore_segmenter(config, num_classes, checkpoint), None
     return build_segmenter(config, num_classes, data_mean_rgb, seed)

@@ -5,7 +5,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ISLANDS = ("data", "models", "engine")
-ENTRY_POINTS = ("train", "eval", "predict", "analyze", "restore", "feed")
+ENTRY_POINTS = ("train", "eval", "predict", "analyze", "assembly")
+ROOMS = {  # of engine/, and the rooms that each may know
+    "process": set(),
+    "evaluation": set(),
+    "runs": {"evaluation"},
+    "training": {"evaluation", "process", "runs"},
+    "reporting": {"evaluation", "process", "runs"},  # not training: the loop tells a Listener
+    "sweeps": {"process", "runs"},
+}
 
 
 def imported(path: Path) -> set[str]:
@@ -37,6 +45,15 @@ def test_islands_know_of_the_config_only_its_schema_and_errors() -> None:
                 *(["configs.command_line", "configs.validation"] * reads_words),
             }
             assert {name for name in imported(path) if name.startswith("configs")} <= known, path
+
+
+def test_rooms_of_the_engine_look_one_way() -> None:
+    assert {path.name for path in (ROOT / "engine").iterdir() if (path / "__init__.py").is_file()} == ROOMS.keys()
+    for room, known in ROOMS.items():
+        for path in (ROOT / "engine" / room).glob("*.py"):
+            parts = [name.split(".") for name in imported(path)]
+            others = {part[1] for part in parts if part[0] == "engine" and len(part) > 2} - {room}
+            assert others <= known, path
 
 
 def test_configs_import_nothing_of_ours_and_no_torch() -> None:

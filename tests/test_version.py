@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from configs.compose import compose
-from engine.reporting import summary
-from engine.runs import checkpoint
+from engine.runs import checkpoint, header
 from engine.runs.shared_frontend import SharedFrontend
 from tests.small_runs import small_run
 from train import train
@@ -29,8 +28,8 @@ def test_a_checkout_knows_its_version_though_nothing_is_installed(monkeypatch: p
             raise importlib.metadata.PackageNotFoundError(name)
         return importlib.metadata.version(name)
 
-    monkeypatch.setattr(summary, "version", version)
-    assert summary.versions()[NAME] == VERSION
+    monkeypatch.setattr(header, "version", version)
+    assert header.versions()[NAME] == VERSION
 
 
 @pytest.mark.parametrize("before", [None, "0.0.9"])

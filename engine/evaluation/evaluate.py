@@ -1,15 +1,16 @@
 """Scoring a model on a set, and certifying that a fresh context module changes nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from configs.schema import VOID, ValidationConfig
 from engine.contracts import DenseModel, KeptMaps, Picture, ValidationBatches
 from engine.evaluation.inference import Maps, probabilities
 from engine.evaluation.metrics import Confusion, Scores
+from engine.evaluation.recorded_maps import RecordedMaps
 from engine.runtime import Runtime
 
 Check = Callable[[], None]  # called between batches; may raise to stop
@@ -99,39 +100,33 @@ def certify_identity(
     The fresh module computes relu(x), so an answer changes only where no logit is positive (or noise is large).
     """
     assert model.context is not None, "there is no context module to certify"
-    context = model.context
     model.eval()
     before, after = Confusion(model.num_classes), Confusion(model.num_classes)
     same = valid = 0
-    frontend = _frontend(model, kept, runtime)
+    frontend, recorded = _frontend(model, kept, runtime), RecordedMaps(model)
     with torch.inference_mode(), runtime.autocast():
         for batch in batches():
             check()
-            seen: list[Tensor] = []
-
-            def remembered(window_B3HW: Tensor, seen: list[Tensor] = seen) -> Tensor:
-                seen.append(frontend(window_B3HW))
-                return seen[-1]
-
-            without = predict(model, config, runtime, batch.images_B3HW, remembered).cpu()
-            again = iter(seen)
-
-            def inserted(_: Tensor, again: Iterator[Tensor] = again) -> Tensor:
-                logits_BKhw: Tensor = context(next(again))
-                return logits_BKhw
-
-            fresh = predict(model, config, runtime, batch.images_B3HW, inserted).cpu()
+            images_B3HW = batch.images_B3HW
+            without = predict(model, config, runtime, images_B3HW, recorded.recording(frontend)).cpu()
+            replayed = _followed_by(model.context, recorded.replaying(runtime.device))
+            fresh = predict(model, config, runtime, images_B3HW, replayed).cpu()
             before.add(without, batch.labels_BHW)
             after.add(fresh, batch.labels_BHW)
             is_valid = batch.labels_BHW != VOID
             same += int(((without == fresh) & is_valid).sum())
             valid += int(is_valid.sum())
-    known = before.scores()
-    return Identity(known.mean_iou, after.scores().mean_iou, same / max(1, valid), known.class_iou)
+    scores = before.scores()
+    return Identity(scores.mean_iou, after.scores().mean_iou, same / max(1, valid), scores.class_iou)
 
 
 def _frontend(model: DenseModel, kept: KeptMaps | None, runtime: Runtime) -> Maps:
-    if kept is None:
-        return model.frontend_maps
-    windows = iter(kept)
-    return lambda _: next(windows).to(runtime.device)
+    return model.frontend_maps if kept is None else RecordedMaps(model, kept).replaying(runtime.device)
+
+
+def _followed_by(context: nn.Module, frontend: Maps) -> Maps:
+    def logits(window_B3HW: Tensor) -> Tensor:
+        logits_BKhw: Tensor = context(frontend(window_B3HW))
+        return logits_BKhw
+
+    return logits

@@ -2,15 +2,11 @@
 
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
-from torch import Tensor
-
-from engine.runs.files import replacing
 
 NUM_RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -29,12 +25,6 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float | None
-
-
-def save_confusions(path: Path, confusions_NKK: Tensor) -> None:
-    """Of every validation image, at the stage's best weights; replaces what was there, whole."""
-    with replacing(path) as file:
-        np.save(file, confusions_NKK.numpy())
 
 
 def paired_difference(first_SNKK: Counts, second_SNKK: Counts) -> Difference:
@@ -88,12 +78,12 @@ def corrected(differences: Sequence[Difference], num_candidates: int, *, came_fi
     p_by_place = {
         place: _sided(one.mean, one.p, came_first) for place, one in enumerate(differences) if one.p is not None
     }
-    found: list[float | None] = [None] * len(differences)
+    p_values: list[float | None] = [None] * len(differences)
     largest = 0.0
     for rank, place in enumerate(sorted(p_by_place, key=lambda place: p_by_place[place])):
         largest = max(largest, (len(p_by_place) - rank) * num_candidates * p_by_place[place])
-        found[place] = min(1.0, largest)
-    return found
+        p_values[place] = min(1.0, largest)
+    return p_values
 
 
 def needed_errors(num_seeds: int, num_compared: int, num_candidates: int, *, came_first: bool) -> float:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from configs.errors import FAILED, INTERRUPTED, UserError
+from configs.errors import FAILED, INTERRUPTED, STOPPED, UserError
+from engine.process.stop import Stopped
 from engine.process.terminal import surviving_terminal
 
 CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: "  # how torch's RuntimeError begins to say so, in brackets of its own
@@ -16,6 +17,9 @@ CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: "  # how torch's RuntimeError begins t
 
 def guarded(command: Callable[[], int], memory_advice: str) -> int:
     """Run a command; what the user can mend becomes a message on stderr and an exit code.
+
+    That is UserError, with its subclasses, and a lack of memory. Any other exception, a library's ValueError included,
+    is a fault of this program: it keeps its traceback, and the exit code is 1.
 
     `memory_advice` says which settings of this command need less memory.
     """
@@ -26,6 +30,8 @@ def guarded(command: Callable[[], int], memory_advice: str) -> int:
             return command()
         except KeyboardInterrupt:
             return _report("interrupted", INTERRUPTED)
+        except Stopped:
+            return STOPPED  # the run has logged how to resume it
         except UserError as error:
             return _report(error, error.exit_code)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by a signal, which becomes a wish that is granted between two steps."""
+"""How a run is asked to stop: by a signal, which becomes a request that is carried out between two steps."""
 
 import os
 import signal
@@ -12,42 +12,46 @@ class Stopped(Exception):
     """The run was asked to stop, by the signal of this name; what it had is saved or about to be."""
 
 
-class StopRequest:
-    """Turns the first signal into a wish that `check` grants; a later one ends the process at once.
+def stop_signals() -> list[signal.Signals]:
+    """The signals that ask this process to stop: all of `STOP_SIGNALS`, but SIGHUP where `nohup` has it ignored."""
+    is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in STOP_SIGNALS if not (number == signal.SIGHUP and is_nohup)]
 
-    What comes within `AGAIN_S` is one wish.
-    SIGUSR1 and SIGUSR2 are what clusters send before they take a machine away, SIGHUP is a terminal that is gone; under
-    `nohup` that one stays ignored. The handler only sets a flag: whatever it interrupts may be half done, a print
-    included.
+
+class StopRequest:
+    """The first signal asks to stop, which `check` then does; a later one ends the process at once.
+
+    What comes within `AGAIN_S` counts as one signal. SIGUSR1 and SIGUSR2 are what clusters send before they take a
+    machine away, SIGHUP is a terminal that is gone. The handler only sets a flag: whatever it interrupts may be half
+    done, a print included.
     """
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.is_requested = False
         self._signal = "a request"
-        self._asked_s = 0.0
+        self._requested_s = 0.0
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in STOP_SIGNALS:
-            if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
-                self._previous[number] = signal.signal(number, self._receive)
+        for number in stop_signals():
+            self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
         """A run that was stopped is ending: what still comes must not take its exit code."""
         for number, handler in self._previous.items():
-            signal.signal(number, signal.SIG_IGN if self.wanted else handler)  # type: ignore[arg-type]
+            signal.signal(number, signal.SIG_IGN if self.is_requested else handler)  # type: ignore[arg-type]
         self._previous.clear()
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         now_s = time.monotonic()
-        if self.wanted and now_s - self._asked_s > AGAIN_S:
+        if self.is_requested and now_s - self._requested_s > AGAIN_S:
             os._exit(128 + number)
-        if not self.wanted:
+        if not self.is_requested:
             self._signal = signal.Signals(number).name
-            self.wanted, self._asked_s = True, now_s
+            self.is_requested, self._requested_s = True, now_s
 
     def check(self) -> None:
-        """Raise `Stopped` if a stop was asked for."""
-        if self.wanted:
+        """Raise `Stopped` if a stop was requested."""
+        if self.is_requested:
             raise Stopped(self._signal)

@@ -11,7 +11,7 @@ from configs.errors import UserError
 from engine.evaluation.significance import ERROR_RATE, Counts, corrected, paired_difference
 from engine.reporting.leaderboard_rows import IMAGES, Row
 from engine.reporting.score_table import schedule_name
-from engine.runs.folder import RunFolder
+from engine.runs.folder import confusions_name
 
 SCHEDULE = "model.context."
 
@@ -85,9 +85,7 @@ def _matched_confusions(folder: Path, first: Row, second: Row) -> tuple[list[str
     seeds = [seed for seed in first.runs if seed in second.runs]
     if not seeds:
         return "no seed in common"
-    files = [
-        [RunFolder(folder / row.runs[seed]).confusions_file(row.stage) for seed in seeds] for row in (first, second)
-    ]
+    files = [[folder / row.runs[seed] / confusions_name(row.stage) for seed in seeds] for row in (first, second)]
     if not all(file.exists() for file in files[0] + files[1]):
         return "a run without its confusions file"
     one, other = ([np.load(file) for file in of_seeds] for of_seeds in files)

@@ -12,8 +12,8 @@ from typing import Any
 from configs.schema import Config
 from engine.evaluation.significance import interval
 from engine.reporting.score_table import schedule_name
+from engine.runs.changes import BY_NAME, flatten
 from engine.runs.folder import CONFIG_NAME, SUMMARY_NAME
-from engine.runs.resume import BY_NAME, flatten
 
 NAME = "leaderboard"  # of the files, before their extension
 IMAGES = "images"  # the digest of the scored images stands under this key among the settings

@@ -1,21 +1,29 @@
 """What people see while a run goes on: lines, a bar, TensorBoard, the run's log."""
 
+import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Never
 
 from tqdm import tqdm
 
+from configs.schema import StageConfig
 from engine.evaluation.effective_field import Measured
 from engine.evaluation.evaluate import Evaluation, Identity
+from engine.process.stop import Stopped
+from engine.reporting.commands import relative, resume_command
 from engine.reporting.figures import confusion_figure, field_figure, panel
 from engine.reporting.score_table import score_table
+from engine.reporting.summary import hparams, last_page, write_summary
 from engine.reporting.tensorboard import Board
 from engine.runs.folder import RunFolder
+from engine.runs.header import RunHeader
 from engine.runs.progress import Progress, StageResult
+from engine.runs.resume import Run
+from engine.runtime import Runtime
 
 QUIET_INTERVAL_S = 20.0  # between two lines where there is no terminal
 
@@ -23,72 +31,80 @@ QUIET_INTERVAL_S = 20.0  # between two lines where there is no terminal
 class Reporter:
     """Tells one run's story in the terminal, in `log.txt` and in TensorBoard."""
 
-    def __init__(
-        self, folder: RunFolder, class_names: Sequence[str], palette: Sequence[Sequence[int]], first_step: int
-    ) -> None:
-        self._folder = folder
-        self._class_names, self._palette = class_names, palette
-        self._board = Board(folder.path, first_step, self.say)
+    def __init__(self, folder: RunFolder, header: RunHeader, first_step: int, log_steps: int) -> None:
+        """`first_step` is the global step that this sitting begins with; every `log_steps` one goes to TensorBoard."""
+        self._folder, self._header, self._log_steps = folder, header, log_steps
+        self._class_names, self._palette = header.classes.names, header.classes.palette
+        self._board = Board(folder.path, first_step, self.log)
         self._bar: tqdm[Never] | None = None
-        self._steps = 0
+        self._num_steps = 0  # of this stage
         self._first_step: tuple[int, float] | None = None  # of this sitting: its number, and when it was done
         self._last_line_s = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Into the log first: the terminal may be gone."""
         self._folder.log(text)
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
-    def config(self, lines: Sequence[str]) -> None:
-        self._board.text("config", lines)
+    def log_config(self) -> None:
+        self._board.text("config", json.dumps(self._header.config, indent=2).splitlines())
 
-    def stage_begins(self, progress: Progress, steps: int, description: str) -> None:
-        where = f", going on at step {progress.step}" if progress.step else ""
-        self.say(f"\n== {progress.stage}: {description}{where}")
-        self._steps, self._first_step = steps, None
+    def stage_started(self, progress: Progress, config: StageConfig, num_parameters: int) -> None:
+        resumed_at = f", going on at step {progress.step}" if progress.step else ""
+        self.log(
+            f"\n== {progress.stage}: {config.steps} steps of {config.batch} images, {config.optimizer.name} at "
+            f"{config.lr:g}, {num_parameters:,} parameters learn{resumed_at}"
+        )
+        self._num_steps, self._first_step = config.steps, None
         self._bar = tqdm(
-            total=steps, initial=progress.step, desc=progress.stage, unit="step", disable=not sys.stderr.isatty()
+            total=config.steps, initial=progress.step, desc=progress.stage, unit="step", disable=not sys.stderr.isatty()
         )
 
-    def stage_ends(self) -> None:
+    def stage_ended(self, stage: str, result: StageResult) -> None:
+        self.close_bar()
+        self.log(f"\n{score_table(self._class_names, {stage: result})}")
+
+    def close_bar(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
-    def stepped(
-        self, progress: Progress, *, loss: float, lr: float, norm: float, images_per_s: float, log: bool
+    def step_done(
+        self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, images_per_s: float
     ) -> None:
-        stage = progress.stage
+        if progress.global_step == 1:
+            self._log_first_loss(loss)
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.1e}, {images_per_s:.1f} images/s", refresh=False)
             self._bar.update()
-        if log:
-            values = {"loss": loss, "lr": lr, "gradient_norm": norm, "images_per_second": images_per_s}
-            self._board.scalars({f"{stage}/{name}": value for name, value in values.items()}, progress.global_step)
+        if progress.is_due(self._log_steps, self._num_steps):
+            values = {"loss": loss, "lr": lr, "gradient_norm": gradient_norm, "images_per_second": images_per_s}
+            scalars = {f"{progress.stage}/{name}": value for name, value in values.items()}
+            self._board.scalars(scalars, progress.global_step)
         first_step, first_s = self._first_step = self._first_step or (progress.step, time.monotonic())
-        quiet = self._bar is not None and self._bar.disable
-        if quiet and time.monotonic() - self._last_line_s > QUIET_INTERVAL_S:
+        has_no_bar = self._bar is not None and self._bar.disable
+        if has_no_bar and time.monotonic() - self._last_line_s > QUIET_INTERVAL_S:
             self._last_line_s = time.monotonic()
-            num_done, num_left = progress.step - first_step, self._steps - progress.step
+            num_done, num_left = progress.step - first_step, self._num_steps - progress.step
             left_s = num_left * (time.monotonic() - first_s) / num_done if num_done else None
             ending = "" if left_s is None else f", about {left_s / 60:.1f} min left"
-            self.say(
-                f"{stage} step {progress.step}/{self._steps}: loss {loss:.3f}, lr {lr:.2e}, "
+            self.log(
+                f"{progress.stage} step {progress.step}/{self._num_steps}: loss {loss:.3f}, lr {lr:.2e}, "
                 f"{images_per_s:.1f} images/s{ending}"
             )
 
-    def first_loss(self, loss: float, num_classes: int) -> None:
-        expected = math.log(num_classes)
-        self.say(
+    def _log_first_loss(self, loss: float) -> None:
+        num_classes = len(self._class_names)
+        self.log(
             f"first loss {loss:.3f}; guessing evenly among {num_classes} classes costs "
-            f"ln({num_classes}) = {expected:.3f}"
+            f"ln({num_classes}) = {math.log(num_classes):.3f}"
         )
 
-    def validated(self, progress: Progress, evaluation: Evaluation, is_best: bool) -> None:
+    def validated(self, progress: Progress, evaluation: Evaluation, measured: Measured | None, is_best: bool) -> None:
         scores, stage, step = evaluation.scores, progress.stage, progress.global_step
         best = ", the best of this stage so far" if is_best else ""
-        self.say(
+        self.log(
             f"{stage} step {progress.step}: mean IoU {100 * scores.mean_iou:.2f} % over "
             f"{scores.num_scored_classes} classes, pixel accuracy {100 * scores.pixel_accuracy:.2f} % "
             f"on {evaluation.num_images} images{best}"
@@ -102,11 +118,16 @@ class Reporter:
             self._board.picture(f"validation/{picture.name}", panel(picture, self._palette), step)
         self._board.picture("validation/confusion", confusion_figure(scores.confusion_KK, self._class_names), step)
 
-    def measured(self, progress: Progress, measured: Measured, field_cells: int) -> None:
+        if measured is not None:
+            self._log_effective_field(progress, measured)
+
+    def _log_effective_field(self, progress: Progress, measured: Measured) -> None:
         """What the context module in fact sees, beside the computed side of its field."""
+        assert self._header.schedule is not None, "a field was measured, but no stage trains a context module"
+        field_cells = self._header.schedule.field_cells
         grids = "".join(f", {score:.2f} at {period}" for period, score in measured.gridding.items())
         side = f"{measured.effective_cells:.1f}"
-        self.say(
+        self.log(
             f"{progress.stage} step {progress.step}: as many cells matter as a square of {side} x {side} has; the "
             f"field is {field_cells} x {field_cells} cells{grids and f'; gridding{grids[1:]}'}"
         )
@@ -120,34 +141,54 @@ class Reporter:
         picture = field_figure(measured.gradient_hw, measured.effective_cells, field_cells)
         self._board.picture("field/effective", picture, progress.global_step)
 
-    def stage_result(self, stage: str, result: StageResult) -> None:
-        self.say(f"\n{score_table(self._class_names, {stage: result})}")
-
-    def identity(self, identity: Identity) -> None:
-        self.say(
+    def identity_certified(self, identity: Identity) -> None:
+        self.log(
             f"identity of the fresh context module: mean IoU {100 * identity.before:.2f} % before, "
             f"{100 * identity.after:.2f} % after, same answer at {100 * identity.agreement:.3f} % of the pixels"
         )
         if identity.agreement < 0.99:
-            self.say(
+            self.log(
                 "warning: the fresh context module changes more than 1 % of the answers; it passes on positive logits "
                 "only, so a front end that trained too little, or a large model.context.noise_std, shows here"
             )
 
-    def hparams(self, settings: Mapping[str, int | float | str], results: Mapping[str, float]) -> None:
-        self._board.hparams(settings, results)
-
     def flush(self) -> None:
         self._board.flush()
 
+    def finish(self, progress: Progress, runtime: Runtime) -> None:
+        """The run is over: its row in TensorBoard's table of runs, summary.json, and the last page."""
+        if self._header.schedule is not None:
+            self._board.hparams(*hparams(progress, self._header, runtime))
+        write_summary(self._folder, progress, self._header, runtime)
+        self.log(last_page(self._folder, progress, self._class_names))
+
     def close(self) -> None:
-        self.stage_ends()
+        self.close_bar()
         self._board.close()
 
 
-def relative(path: Path) -> str:
-    """A path as one would type it from the working directory."""
+@contextmanager
+def reporter_of(run: Run, runtime: Runtime, log_steps: int) -> Iterator[Reporter]:
+    """Reports where the run is, and how to go on with it where it breaks off; then closes its log and its folder."""
+    progress, config = run.progress, run.header.config
+    num_steps_before = progress.global_step
+    reporter = Reporter(run.folder, run.header, num_steps_before + 1, log_steps)
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+        for note in run.notes:
+            reporter.log(note)
+        place = relative(run.folder.path)
+        reporter.log(f"{config['experiment']} in {place} on {runtime.describe()}, seed {config['seed']}")
+        yield reporter
+    except Stopped as stopped:
+        reporter.close_bar()
+        where = f"{progress.stage} step {progress.step}"
+        reporter.log(f"stopped by {stopped} at {where}; resume with\n{resume_command(run.folder)}")
+        raise
+    except Exception:
+        reporter.close_bar()
+        if progress.global_step > num_steps_before:
+            reporter.log(f"what was learned up to the last save is safe; go on with\n{resume_command(run.folder)}")
+        raise
+    finally:
+        reporter.close()
+        run.folder.close(is_used=progress.global_step > 0)

@@ -140,10 +140,10 @@ def _check_claims(path: Path) -> None:
             if is_packed or claimed > path.stat().st_size:
                 raise DamagedFileError(f"{path}: not written by this project: its records are compressed or overlap")
             pickles = [record for record in records if record.filename.endswith(".pkl")]
-            found = {name for record in pickles for name in _callables(archive.read(record))}
+            names = {name for record in pickles for name in _callables(archive.read(record))}
     except (zipfile.BadZipFile, LookupError) as error:
         raise DamagedFileError(f"{path}: not readable as a checkpoint: {error}") from error
-    foreign = sorted(name for name in found if name not in _CALLABLES and not _STORAGE.fullmatch(name))
+    foreign = sorted(name for name in names if name not in _CALLABLES and not _STORAGE.fullmatch(name))
     if foreign:
         raise DamagedFileError(
             f"{path}: not written by this project: it wants to call {', '.join(foreign[:3])}; nothing was executed"

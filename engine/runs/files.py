@@ -97,6 +97,34 @@ def _write_through(folder: Path) -> None:
         os.close(descriptor)
 
 
+def try_lock(file: IO[str]) -> bool:
+    """Lock an open file, unless another process has it locked; never waits.
+
+    The lock lasts until every process that has this open file, by a fork or handed over, has closed it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_for(acquire: Callable[[], bool], on_wait: Callable[[], None], gives_up: Callable[[], object]) -> bool:
+    """Try until `acquire` succeeds; false where `gives_up` returns something true before that (it may also raise).
+
+    `on_wait` is called once, before the first wait.
+    """
+    is_waiting = False
+    while not acquire():
+        if not is_waiting:
+            on_wait()
+            is_waiting = True
+        if gives_up():
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
 class FileLock:
     """A lock that one process at a time holds; that of a dead process is free at once.
 
@@ -112,16 +140,16 @@ class FileLock:
         """Whether it is ours now; never waits."""
         file = self._path.open("w")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return False
+            is_ours = try_lock(file)
         except BaseException:
             file.close()
             raise
-        self._file = file
-        _held.add(self)
-        return True
+        if is_ours:
+            self._file = file
+            _held.add(self)
+        else:
+            file.close()
+        return is_ours
 
     def release(self) -> None:
         _held.discard(self)
@@ -147,11 +175,7 @@ def locked(path: Path, on_wait: Callable[[], None], check: Callable[[], None]) -
     """
     lock = FileLock(path)
     try:
-        if not lock.acquire():
-            on_wait()
-            while not lock.acquire():
-                check()
-                time.sleep(POLL_S)
+        wait_for(lock.acquire, on_wait, check)
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:

@@ -6,12 +6,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from configs.errors import DamagedFileError, UserError
 from engine.runs import checkpoint
-from engine.runs.files import FileLock, link, remove_leftovers, write_json
+from engine.runs.files import FileLock, link, remove_leftovers, replacing, write_json
 
-CONFIG_NAME, SUMMARY_NAME, LOG_NAME = "config.json", "summary.json", "log.txt"
-LAST_NAME, PREVIOUS_NAME = "last.pt", "previous.pt"
+CONFIG_NAME, SUMMARY_NAME, LOG_NAME, LOCK_NAME = "config.json", "summary.json", "log.txt", "lock"
+LAST_NAME, PREVIOUS_NAME, BEST_NAME = "last.pt", "previous.pt", "best.pt"
+TENSORBOARD_PREFIX = "events.out."  # TensorBoard gives the rest of its files' names
+
+
+def stage_name(stage: str) -> str:
+    """The file of a stage's best weights."""
+    return f"{stage}.pt"
+
+
+def confusions_name(stage: str) -> str:
+    """The file of the confusion matrices (N, K, K) of every validation image, at the stage's best weights."""
+    return f"confusions-{stage}.npy"
 
 
 class RunFolder:
@@ -20,21 +34,18 @@ class RunFolder:
     def __init__(self, path: Path, is_new: bool = False) -> None:
         self.path = path
         self.is_new = is_new
-        self.last, self.previous, self.best = path / LAST_NAME, path / PREVIOUS_NAME, path / "best.pt"
+        self.last, self.previous, self.best = path / LAST_NAME, path / PREVIOUS_NAME, path / BEST_NAME
         self.summary = path / SUMMARY_NAME
-        self._lock = FileLock(path / "lock")
+        self._lock = FileLock(path / LOCK_NAME)
         self._log_works = True
 
     def stage_file(self, stage: str) -> Path:
-        return self.path / f"{stage}.pt"
-
-    def confusions_file(self, stage: str) -> Path:
-        return self.path / f"confusions-{stage}.npy"
+        return self.path / stage_name(stage)
 
     def acquire(self) -> None:
         """Take the folder for this process and clean up after a killed one. Raises UserError if it is in use."""
         try:
-            self.is_new = self.is_new or not self.path.exists()
+            self.is_new = self.is_new or not self.path.exists() or not any(self.path.iterdir())
             self.path.mkdir(parents=True, exist_ok=True)
             is_ours = self._lock.acquire()
         except OSError as error:
@@ -51,7 +62,7 @@ class RunFolder:
         """Let go of the folder; one that was made for this run and holds nothing of use is removed."""
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
         has_only_notes = all(
-            name in (CONFIG_NAME, LOG_NAME, "lock") or name.startswith("events.out.") for name in names
+            name in (CONFIG_NAME, LOG_NAME, LOCK_NAME) or name.startswith(TENSORBOARD_PREFIX) for name in names
         )
         if self.is_new and not is_used and names and has_only_notes:
             for name in names:
@@ -72,6 +83,11 @@ class RunFolder:
         checkpoint.save(self.stage_file(stage), content)
         if is_best_of_run and not link(self.best, self.stage_file(stage)):
             checkpoint.save(self.best, content)
+
+    def save_confusions(self, stage: str, confusions_NKK: Tensor) -> None:
+        """Of every validation image, at the stage's best weights; replaces what was there, whole."""
+        with replacing(self.path / confusions_name(stage)) as file:
+            np.save(file, confusions_NKK.numpy())
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary, which says that the run is finished; the checkpoint before the last has served."""
@@ -147,7 +163,7 @@ def newest_unfinished(
             if not isinstance(config, dict):
                 raise ValueError("no settings in it")
         except (OSError, ValueError) as error:
-            warn(f"warning: resume=auto passes over {folder}: config.json cannot be read ({error}); run.dir names it")
+            warn(f"warning: resume=auto passes over {folder}: {CONFIG_NAME} cannot be read ({error}); run.dir names it")
             continue
         if same_run(config):
             return folder

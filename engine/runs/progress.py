@@ -22,12 +22,10 @@ class StageResult:
     steps: int
     seconds: float
     effective_cells: float | None = None  # side of the context module's effective field
-    taken: bool = False  # trained by another run, in that run's seconds
+    taken: bool = False  # trained by another run, in that run's seconds; a key in files, so it keeps its name
 
     @classmethod
-    def from_scores(
-        cls, scores: Scores, step: int, seconds: float, effective_cells: float | None = None
-    ) -> "StageResult":
+    def from_scores(cls, scores: Scores, step: int, seconds: float, effective_cells: float | None) -> "StageResult":
         return cls(
             scores.mean_iou,
             scores.pixel_accuracy,
@@ -57,6 +55,20 @@ class Progress:
         if stage != self.stage:
             self.first_step_of_stage += self.step
             self.stage, self.step, self.validated_step, self.seconds = stage, 0, 0, 0.0
+
+    def is_due(self, every_steps: int, num_steps: int) -> bool:
+        """Whether what happens every so many steps happens after this one; after the last step it always does."""
+        return self.step > 0 and (self.step % every_steps == 0 or self.step == num_steps)
+
+    def record(self, scores: Scores, effective_cells: float | None) -> bool:
+        """Note a validation of the weights as they are; whether they are the best of this stage so far."""
+        self.validated_step = self.step
+        best = self.results.get(self.stage)
+        is_best = best is None or scores.mean_iou > best.mean_iou
+        if is_best:
+            self.results[self.stage] = StageResult.from_scores(scores, self.step, self.seconds, effective_cells)
+        self.results[self.stage].steps = self.step
+        return is_best
 
     def take_over(self, other: "Progress") -> None:
         """Stand where another run stood."""

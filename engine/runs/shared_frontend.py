@@ -10,11 +10,12 @@ from typing import Any
 
 from configs.errors import DamagedFileError, UserError
 from engine.runs import checkpoint
+from engine.runs.changes import flatten
 from engine.runs.files import CannotWriteError, locked
-from engine.runs.resume import flatten
+from engine.runs.header import RunHeader
 
 KEY_LENGTH = 20  # hexadecimal digits of a file's name
-# What the front end's training does not depend on; of the machine, `header["runtime"]` says what matters.
+# What the front end's training does not depend on; of the machine, `header.runtime` says what matters.
 UNRELATED = (
     *("experiment", "stages", "resume", "run.", "cache.", "runtime.", "data.download"),
     *("model.context.", "stage.context.", "stage.joint."),
@@ -25,12 +26,12 @@ UNRELATED = (
 class SharedFrontend:
     """The place of a front end below `root`, named after the hash of all that its training depends on.
 
-    `say` is for people, `check` may raise to stop. With `may_publish` false this run takes a front end but leaves none:
-    a part of its training had other settings than the name says.
+    `check` may raise to stop. With `may_publish` false this run may take a front end but leaves none: a part of its own
+    training had other settings than those of the name.
     """
 
     path: Path
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     check: Callable[[], None]
     may_publish: bool = True
 
@@ -38,19 +39,18 @@ class SharedFrontend:
     def of(
         cls,
         root: Path,
-        header: Mapping[str, Any],
+        header: RunHeader,
         files: list[str],
         made_by: Mapping[str, str],
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         check: Callable[[], None],
     ) -> "SharedFrontend":
-        """`header` is what the run's checkpoints say of themselves, `files` identify images and labels, `made_by` code
-        and libraries."""
-        config = flatten(header["config"])
+        """`files` identify images and labels, `made_by` code and libraries."""
+        config = flatten(header.config)
         related = {key: value for key, value in config.items() if not key.startswith(UNRELATED)}
-        content = {"config": related, "files": files, "runtime": header["runtime"], "made_by": made_by}
+        content = {"config": related, "files": files, "runtime": header.runtime, "made_by": made_by}
         key = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
-        return cls(root / f"frontend-{key}.pt", say, check)
+        return cls(root / f"frontend-{key}.pt", log, check)
 
     @property
     def key(self) -> str:
@@ -67,7 +67,7 @@ class SharedFrontend:
                 f"cache.root={self.path.parent} cannot be written ({error.strerror}); set cache.root elsewhere, or "
                 "cache.frontend=false"
             ) from error
-        return locked(lock, lambda: self.say("front end: another run is training it; waiting"), self.check)
+        return locked(lock, lambda: self.log("front end: another run is training it; waiting"), self.check)
 
     def take(self) -> dict[str, Any] | None:
         """The checkpoint of the trained front end, if there is one."""
@@ -76,16 +76,16 @@ class SharedFrontend:
         try:
             return checkpoint.load(self.path)
         except DamagedFileError as error:
-            self.say(f"warning: {error}; training the front end again")
+            self.log(f"warning: {error}; training the front end again")
             return None
 
     def publish(self, content: dict[str, Any]) -> None:
         """Leave a front end for others, if it is what its name says. One that cannot be left ends no run."""
         if not self.may_publish:
-            self.say("the front end is not shared: this run was begun with other settings, versions or files")
+            self.log("the front end is not shared: this run was begun with other settings, versions or files")
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             checkpoint.save(self.path, content)
         except (OSError, CannotWriteError) as error:
-            self.say(f"warning: the front end is not shared: {error}")
+            self.log(f"warning: the front end is not shared: {error}")

@@ -7,7 +7,6 @@ by a signal that nobody else sends, and takes it as a run takes SIGTERM. A sweep
 
 import contextlib
 import ctypes
-import fcntl
 import importlib
 import json
 import os
@@ -17,13 +16,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from configs.errors import STOP_SIGNALS, STOPPED
+from engine.runs.files import try_lock, wait_for
 
 WISH = signal.SIGRTMIN  # of the server: save and stop
 SAVE, END = b"save", b"end"  # of the sweep
@@ -86,20 +85,15 @@ class JobServer:
 
 
 def wait_for_lock(path: Path, busy: str, stops: Stops) -> IO[str] | None:
-    """The file, locked for this process and those that get it from here; None if a stop was asked for meanwhile."""
+    """The file, locked for this process and those that get it from here; None if a stop was asked for meanwhile.
+
+    No `FileLock`: forked processes would close that.
+    """
     lock = path.open("w")
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock
-        except BlockingIOError:
-            if busy:
-                print(busy, flush=True)
-                busy = ""
-        if stops():
-            lock.close()
-            return None
-        time.sleep(POLL_S)
+    if wait_for(lambda: try_lock(lock), lambda: print(busy, flush=True), stops):
+        return lock
+    lock.close()
+    return None
 
 
 def serve(preload: Sequence[str]) -> None:

@@ -14,10 +14,10 @@ from configs.errors import FAILED, UserError
 from configs.schema import StageConfig
 from engine.contracts import DenseModel, TrainBatch, TrainBatches
 from engine.process.stop import StopRequest
-from engine.reporting.reporter import Reporter
 from engine.runs.progress import Progress
 from engine.runtime import Runtime
 from engine.training.learning_rate import lr_factor
+from engine.training.listener import Listener
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import set_lr
 
@@ -65,9 +65,8 @@ class StageLoop:
     optimizer: Optimizer
     loss: CrossEntropy
     runtime: Runtime
-    report: Reporter
+    listener: Listener
     stop: StopRequest
-    log_steps: int
     save_steps: int
 
     def run(self, progress: Progress, batches: TrainBatches, validate: Action, save: Action) -> None:
@@ -77,12 +76,12 @@ class StageLoop:
         self.model.train()
         with closing(batches(progress.step * passes, self.config.steps * passes)) as stream:
             while True:
-                if self._due(progress.step, self.config.validate_steps) and progress.validated_step < progress.step:
+                if self._is_due(progress, self.config.validate_steps) and progress.validated_step < progress.step:
                     save()  # first: whatever a validation ends in, the steps before it are safe
                     validate()
                     save()
                     self.model.train()
-                elif self._due(progress.step, self.save_steps):
+                elif self._is_due(progress, self.save_steps):
                     save()
                 if progress.step >= self.config.steps:
                     return
@@ -91,7 +90,7 @@ class StageLoop:
                 self._step(progress, [next(stream) for _ in range(passes)], watch, began_s)
 
     def _step(self, progress: Progress, micro_batches: list[TrainBatch], watch: LossWatch, began_s: float) -> None:
-        """Learning rate, forward, loss, backward, step. The clock runs since the batches were asked for."""
+        """Learning rate, forward, loss, backward, step. The clock has run since the batches were requested."""
         config = self.config
         lr = config.lr * lr_factor(config.schedule, progress.step, config.steps)
         set_lr(self.optimizer, lr)
@@ -101,13 +100,11 @@ class StageLoop:
         progress.step += 1
         if progress.first_loss is None:
             progress.first_loss = loss
-            self.report.first_loss(loss, self.model.num_classes)
-        log = self._due(progress.step, self.log_steps)
         images_per_s = config.batch / (time.perf_counter() - began_s)
-        self.report.stepped(progress, loss=loss, lr=lr, norm=norm, images_per_s=images_per_s, log=log)
+        self.listener.step_done(progress, loss=loss, lr=lr, gradient_norm=norm, images_per_s=images_per_s)
 
-    def _due(self, step: int, every: int) -> bool:
-        return step > 0 and (step % every == 0 or step == self.config.steps)
+    def _is_due(self, progress: Progress, every_steps: int) -> bool:
+        return progress.is_due(every_steps, self.config.steps)
 
     def _gradient(self, micro_batches: list[TrainBatch]) -> tuple[float, float]:
         """Loss and gradient norm over the valid pixels of all passes together: sum, count, divide once."""
@@ -130,9 +127,9 @@ class StageLoop:
 
 
 def _mirrored(cells: Tensor, batch: TrainBatch) -> Tensor:
-    """Maps (B, K, h, w) or labels (B, h, w), the samples that the batch says so turned around from left to right.
+    """Maps (B, K, h, w) or labels (B, h, w), with the samples of `batch.mirrored_B` mirrored from left to right.
 
-    Cell for cell: label and map stay together. The labels sampled in a mirrored image lie 7 px further.
+    Cells are mirrored, not pixels, so each keeps its label; labels sampled in a mirrored image would lie 7 px further.
     """
     if batch.mirrored_B is None:
         return cells

@@ -1,11 +1,9 @@
 """A difference is called real when it survives other draws of the images and seeds, and the choice among many."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from scipy.stats import binom, studentized_range, ttest_1samp, ttest_rel
 
@@ -15,7 +13,6 @@ from engine.evaluation.significance import (
     corrected,
     needed_errors,
     paired_difference,
-    save_confusions,
     seeds_p,
 )
 
@@ -220,11 +217,3 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
              for n in range(40)]  # fmt: skip
     assert sum(is_real(pair) for pair in pairs) <= 6
     assert all(is_real(pair) == (pair.low > 0 or pair.high < 0) for pair in pairs)
-
-
-def test_confusions_are_kept_bit_for_bit(tmp_path: Path) -> None:
-    counts = torch.randint(0, 1000, (4, 3, 3))
-    for _ in range(2):
-        save_confusions(tmp_path / "confusions-context.npy", counts)
-    assert np.array_equal(np.load(tmp_path / "confusions-context.npy"), counts.numpy())
-    assert [path.name for path in tmp_path.iterdir()] == ["confusions-context.npy"]

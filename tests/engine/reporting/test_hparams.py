@@ -15,19 +15,19 @@ from engine.evaluation.evaluate import Identity
 from engine.reporting.summary import hparams, write_summary
 from engine.reporting.tensorboard import Board
 from engine.runs.folder import RunFolder
+from engine.runs.header import DataDigest
 from engine.runs.progress import Progress, StageResult
 from engine.runtime import choose_runtime
+from tests.helpers.headers import run_header, schedule_figures
 
-HEAD: dict[str, Any] = {
-    "config": {"experiment": "custom", "seed": 2, "stages": ["frontend", "context", "joint"],
-               "model": {"context": {"dilations": [1, 2], "widths": []}},
-               "stage": {"context": {"lr": 0.01, "maps": "cached"}}, "data": {"root": "d", "limit": None},
-               "run": {"dir": "runs/x"}, "cache": {"frontend": True}},
-    "schedule": {"dilations": [1, 2], "widths": [], "field_cells": 7, "field_px": 102, "holes_per_axis": 0, "gcd": 1,
-                 "parameters": 1234, "multiply_adds": 5678},
-    "data": {"samples": ["names of train", "names of val"], "sizes": [400, 100], "files": ["c", "files of val"]},
-    "classes": {"names": ["road", "car"]}, "geometry": {}, "runtime": {}, "versions": {},
-}  # fmt: skip
+HEADER = run_header(
+    config={"experiment": "custom", "seed": 2, "stages": ["frontend", "context", "joint"],
+            "model": {"context": {"dilations": [1, 2], "widths": []}},
+            "stage": {"context": {"lr": 0.01, "maps": "cached"}}, "data": {"root": "d", "limit": None},
+            "run": {"dir": "runs/x"}, "cache": {"frontend": True}},
+    data=DataDigest(["names of train", "names of val"], sizes=[400, 100], files=["c", "files of val"]),
+    schedule=schedule_figures([1, 2], field_cells=7, field_px=102, holes_per_axis=0),
+)  # fmt: skip
 RUNTIME = choose_runtime(RuntimeConfig(precision="float32"))
 
 
@@ -41,7 +41,7 @@ def finished() -> Progress:
 
 def left_in_tensorboard(folder: Path) -> EventAccumulator:
     board = Board(folder, 1, warn=pytest.fail)
-    board.hparams(*hparams(finished(), HEAD, RUNTIME))
+    board.hparams(*hparams(finished(), HEADER, RUNTIME))
     board.close()
     events = EventAccumulator(str(folder))
     events.Reload()
@@ -76,7 +76,7 @@ def test_what_the_command_sets_is_a_column_and_where_it_runs_is_none(
              "data.limit=null", "model.context.dilations=[1,2]", "experiment=custom", "context=large", "seed=2",
              "run.dir=runs/x", "resume=auto"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
-    settings, _ = hparams(finished(), HEAD, RUNTIME)
+    settings, _ = hparams(finished(), HEADER, RUNTIME)
     assert list(settings)[:6] == ["dilations", "stages", "stage.context.lr", "data.limit", "experiment", "seed"]
     assert settings["stage.context.lr"] == 0.01 and settings["stages"] == "frontend,context,joint"
     plugin = left_in_tensorboard(tmp_path)
@@ -85,6 +85,6 @@ def test_what_the_command_sets_is_a_column_and_where_it_runs_is_none(
 
 
 def test_the_summary_tells_which_images_were_scored(tmp_path: Path) -> None:
-    write_summary(RunFolder(tmp_path), finished(), HEAD, RUNTIME)
+    write_summary(RunFolder(tmp_path), finished(), HEADER, RUNTIME)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["scored_images"] == {"digest": sha256(b"names of val files of val").hexdigest(), "count": 100}

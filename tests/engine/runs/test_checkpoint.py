@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -207,3 +208,11 @@ def test_leftovers_of_a_killed_save_are_removed(tmp_path: Path) -> None:
     folder.acquire()
     assert not list(tmp_path.glob(".*.tmp"))
     folder.close()
+
+
+def test_confusions_are_kept_bit_for_bit(tmp_path: Path) -> None:
+    counts = torch.randint(0, 1000, (4, 3, 3))
+    for _ in range(2):
+        RunFolder(tmp_path).save_confusions("context", counts)
+    assert np.array_equal(np.load(tmp_path / "confusions-context.npy"), counts.numpy())
+    assert [path.name for path in tmp_path.iterdir()] == ["confusions-context.npy"]

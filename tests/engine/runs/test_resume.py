@@ -3,15 +3,19 @@
 import copy
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from configs.schema import Config, RunConfig
+from engine.runs.changes import changes
 from engine.runs.folder import RunFolder, fresh_path
+from engine.runs.header import RunHeader
 from engine.runs.progress import Progress
-from engine.runs.resume import begin, changes, check_same_run, initial_weights, open_run
+from engine.runs.resume import begin, check_same_run, initial_weights, open_run
+from tests.helpers.headers import run_header
 
 STEPS = 1000  # of every stage, the schema's default
 
@@ -28,29 +32,25 @@ def settings(**changed: Any) -> dict[str, Any]:
     return plain
 
 
-def header(**changed: Any) -> dict[str, Any]:
-    return {
-        "config": settings(**changed),
-        "data": {"samples": ["a", "b"], "sizes": [2, 1], "files": ["c", "d"]},
-        "runtime": {"threads": 2, "precision": "float32", "device": "cpu"},
-        "versions": {"torch": "2"},
-    }
+def header(**changed: Any) -> RunHeader:
+    return run_header(config=settings(**changed))
 
 
 def content(stage: str = "context", step: int = 300, **changed: Any) -> dict[str, Any]:
     """A checkpoint of a run that has come so far."""
     progress = Progress(stage, step).to_plain()
-    return {**header(**changed), "model": {}, "optimizer": {}, "rng": {}, "progress": progress}
+    return {**header(**changed).to_plain(), "model": {}, "optimizer": {}, "rng": {}, "progress": progress}
 
 
 def open_and_close(root: Path, saved: dict[str, Any] | None = None, **changes: Any) -> Path:
-    config = Config(experiment="trial", run=RunConfig(root=str(root)), **changes)
-    folder, resumed = open_run(config, header(), print)
-    begin(folder, resumed, header())
+    run = open_run(Config(experiment="trial", run=RunConfig(root=str(root)), **changes), header())
+    begin(run)
+    for note in run.notes:
+        print(note)
     if saved is not None:
-        folder.save_last(saved)
-    folder.close()
-    return folder.path if resumed is None else Path(f"resumed {folder.path}")
+        run.folder.save_last(saved)
+    run.folder.close()
+    return run.folder.path if run.resumed is None else Path(f"resumed {run.folder.path}")
 
 
 def test_runs_that_start_in_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_finished_run_without_a_last_checkpoint_is_not_overwritten(tmp_path: P
     for name in ("best.pt", "summary.json"):
         (path / name).touch()
         with pytest.raises(ValueError, match="already holds a run"):
-            open_run(Config(run=RunConfig(dir=str(path))), header(), print)
+            open_run(Config(run=RunConfig(dir=str(path))), header())
         (path / name).unlink()
 
 
@@ -99,34 +99,35 @@ def test_whatever_checkpoint_is_left_belongs_to_a_run_that_only_resume_auto_cont
     (path / "last.pt").rename(path / name)
     here = RunConfig(root=str(tmp_path), dir=str(path))
     with pytest.raises(ValueError, match=r"already holds a run; resume=auto continues it"):
-        open_run(Config(run=here), header(), print)
-    for run in (here, RunConfig(root=str(tmp_path))):
-        folder, resumed = open_run(Config(run=run, resume="auto"), header(), print)
-        folder.close()
-        assert folder.path == path and resumed is not None
+        open_run(Config(run=here), header())
+    for place in (here, RunConfig(root=str(tmp_path))):
+        run = open_run(Config(run=place, resume="auto"), header())
+        run.folder.close()
+        assert run.folder.path == path and run.resumed is not None
 
 
-def test_a_run_dir_that_is_not_there_is_told_before_a_run_begins_in_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = Config(run=RunConfig(dir=str(tmp_path / "typo")), resume="auto")
-    folder, resumed = open_run(config, header(), print)
-    folder.close()
-    assert resumed is None and f"there is no {tmp_path / 'typo'} to go on with" in capsys.readouterr().out
+def test_a_run_dir_that_is_not_there_is_noted_before_a_run_begins_in_it(tmp_path: Path) -> None:
+    run = open_run(Config(run=RunConfig(dir=str(tmp_path / "typo")), resume="auto"), header())
+    run.folder.close()
+    (note,) = run.notes
+    assert run.resumed is None and f"there is no {tmp_path / 'typo'} to go on with" in note
 
 
 def test_a_failed_start_leaves_no_folder_and_never_touches_one_that_was_there(tmp_path: Path) -> None:
-    fresh, _ = open_run(Config(run=RunConfig(root=str(tmp_path))), header(), print)
+    def opened(**place: str) -> RunFolder:
+        return open_run(Config(run=RunConfig(**place)), header()).folder
+
+    fresh = opened(root=str(tmp_path))
     fresh.log("a line")
     fresh.close(is_used=False)
     assert not fresh.path.exists()
     (tmp_path / "mine").mkdir()
-    own, _ = open_run(Config(run=RunConfig(dir=str(tmp_path / "mine"))), header(), print)
+    own = opened(dir=str(tmp_path / "mine"))
     own.close(is_used=False)
     assert own.path.is_dir()
-    learned, _ = open_run(Config(run=RunConfig(root=str(tmp_path))), header(), print)
-    learned.close(is_used=True)
-    assert learned.path.is_dir()
+    trained = opened(root=str(tmp_path))
+    trained.close(is_used=True)
+    assert trained.path.is_dir()
 
 
 ACCEPTED: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -158,12 +159,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", list(ACCEPTED))
-def test_what_may_change_while_a_run_goes_on_is_taken_and_said(case: str) -> None:
+def test_what_may_change_while_a_run_goes_on_is_accepted_and_logged(case: str) -> None:
     changed, keys = ACCEPTED[case]
-    said: list[str] = []
-    found = check_same_run(content(), header(**changed), said.append)
-    assert [change.key for change in found] == keys
-    assert [line.split(":")[0] for line in said] == [f"from here on {key}" for key in keys]
+    logged: list[str] = []
+    accepted = check_same_run(content(), header(**changed), logged.append)
+    assert [change.key for change in accepted] == keys
+    assert [line.split(":")[0] for line in logged] == [f"from here on {key}" for key in keys]
 
 
 @pytest.mark.parametrize("case", list(REFUSED))
@@ -196,30 +197,30 @@ def test_a_finished_run_goes_on_with_more_steps_or_with_another_stage(tmp_path: 
         path = open_and_close(tmp_path, content("context", STEPS, stages=two))
         (path / "summary.json").write_text("{}")
         config = Config(run=RunConfig(dir=str(path)), resume="auto")
-        same, resumed = open_run(config, header(stages=two), print)
-        begin(same, resumed, header(stages=two))
-        same.close()
+        same = open_run(config, header(stages=two))
+        begin(same)
+        same.folder.close()
         assert (path / "summary.json").exists(), "nothing is left to do: it stays finished"
-        folder, resumed = open_run(config, header(**more), print)
+        run = open_run(config, header(**more))
         assert (path / "summary.json").exists(), "something may still stand in the way"
-        begin(folder, resumed, header(**more))
-        folder.close()
-        assert resumed is not None and not (path / "summary.json").exists()
+        begin(run)
+        run.folder.close()
+        assert run.resumed is not None and not (path / "summary.json").exists()
 
 
 def test_config_json_keeps_what_finished_stages_had_and_the_history_tells_the_rest(tmp_path: Path) -> None:
     path = open_and_close(tmp_path, content("context", 300))
     named = ["stage.context.lr"]
-    head = header(stage__frontend__validate_steps=7, stage__context__lr=0.5, resume_changes=named, run__dir="x")
-    head["versions"] = {"torch": "3"}
-    folder, resumed = open_run(Config(run=RunConfig(dir=str(path)), resume="auto"), head, print)
-    begin(folder, resumed, head)
-    folder.close()
+    now = header(stage__frontend__validate_steps=7, stage__context__lr=0.5, resume_changes=named, run__dir="x")
+    config = Config(run=RunConfig(dir=str(path)), resume="auto")
+    run = open_run(config, replace(now, versions={"torch": "3"}))
+    begin(run)
+    run.folder.close()
     written = json.loads((path / "config.json").read_text())
-    assert written == head["config"]
+    assert written == run.header.config
     assert written["stage"]["frontend"] == settings()["stage"]["frontend"]
     assert written["stage"]["context"]["lr"] == 0.5
-    (sitting,) = head["history"]
+    (sitting,) = run.header.history
     assert (sitting["stage"], sitting["step"]) == ("context", 300)
     assert sitting["changes"]["stage.context.lr"] == [0.001, 0.5]
     assert sitting["changes"]["versions.torch"] == ["2", "3"]
@@ -227,8 +228,7 @@ def test_config_json_keeps_what_finished_stages_had_and_the_history_tells_the_re
 
 @pytest.mark.parametrize(("part", "reason"), [("samples", "lists of samples have changed"), ("files", "other files")])
 def test_changed_samples_are_refused(part: str, reason: str) -> None:
-    now = header()
-    now["data"][part] = ["a", "c"]
+    now = replace(header(), data=replace(header().data, **{part: ["a", "c"]}))
     with pytest.raises(ValueError, match=reason):
         check_same_run(content(), now, print)
 
@@ -241,7 +241,7 @@ def test_a_checkpoint_that_knows_no_more_of_its_data_than_names_goes_on() -> Non
 
 def test_another_machine_is_warned_of() -> None:
     warnings: list[str] = []
-    check_same_run(content(), {**header(), "runtime": {**header()["runtime"], "threads": 4}}, warnings.append)
+    check_same_run(content(), replace(header(), runtime={**header().runtime, "threads": 4}), warnings.append)
     assert warnings == ["warning: threads was 2 and is 4: bits may differ"]
 
 
@@ -251,8 +251,10 @@ def test_a_checkpoint_without_random_state_is_refused() -> None:
         check_same_run(without, header(), print)
 
 
-def test_fresh_weights_need_no_checkpoint() -> None:
-    assert initial_weights(None, Config(), header()) is None
+def test_fresh_weights_need_no_checkpoint(tmp_path: Path) -> None:
+    run = open_run(Config(run=RunConfig(root=str(tmp_path))), header())
+    run.folder.close()
+    assert initial_weights(Config(), run) is None
 
 
 def test_an_unwritable_root_is_named(tmp_path: Path) -> None:

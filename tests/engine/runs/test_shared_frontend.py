@@ -12,6 +12,7 @@ from configs.compose import compose
 from configs.errors import UserError
 from engine.runs import checkpoint
 from engine.runs.shared_frontend import SharedFrontend
+from tests.helpers.headers import run_header
 from tests.small_runs import small_run
 from train import train
 
@@ -70,7 +71,7 @@ def test_a_damaged_one_is_told_and_trained_anew(tmp_path: Path, capsys: pytest.C
 def test_what_a_front_end_does_not_depend_on_does_not_part_runs(tmp_path: Path) -> None:
     def key(*words: str) -> str:
 
-        header = {"config": compose([*TINY, *words]).model_dump(), "runtime": {"threads": 1}}
+        header = run_header(config=compose([*TINY, *words]).model_dump())
         return SharedFrontend.of(tmp_path, header, ["files"], {"code": "a"}, print, lambda: None).key
 
     same = key()

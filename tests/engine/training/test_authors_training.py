@@ -35,6 +35,7 @@ from data.transforms import TrainTransform
 from engine.process.stop import StopRequest
 from engine.runs.progress import Progress
 from engine.runtime import choose_runtime
+from engine.training.listener import SilentListener
 from engine.training.loop import StageLoop
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import build_optimizer
@@ -267,13 +268,14 @@ def stream(mirror: Mirror | None, micro_batch: int) -> Batches:
     )
 
 
-class Record(list[float]):
-    """Stands where the reporter does and keeps the loss of every step."""
+class Losses(SilentListener):
+    """Keeps the loss of every step."""
 
-    def first_loss(self, loss: float, num_classes: int) -> None: ...
+    def __init__(self) -> None:
+        self.losses: list[float] = []
 
-    def stepped(self, progress: Progress, *, loss: float, **_: Any) -> None:
-        self.append(loss)
+    def step_done(self, progress: Progress, *, loss: float, **_: Any) -> None:
+        self.losses.append(loss)
 
 
 def ours(
@@ -296,20 +298,19 @@ def ours(
         optimizer=OptimizerConfig(momentum=momentum, momentum_form=form, weight_decay=DECAY),
         schedule=ScheduleConfig(name="step", every_steps=DROP_STEPS, factor=0.1),
     )
-    record = Record()
+    listener = Losses()
     loop = StageLoop(
         config=config,
         model=model,
         optimizer=build_optimizer(config.optimizer, model.named_parameters()),
         loss=CrossEntropy(LossConfig(), stride=8, node_offset_px=0),
         runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
-        report=record,  # type: ignore[arg-type]
+        listener=listener,
         stop=StopRequest(),
-        log_steps=STEPS,
         save_steps=STEPS,
     )
     loop.run(Progress(stage), batches, lambda: None, lambda: None)
-    return Training(list(record), weights_of(model))
+    return Training(listener.losses, weights_of(model))
 
 
 def weights_of(model: Segmenter) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from configs.schema import VOID, LossConfig, LossGrid, RuntimeConfig, StageConfi
 from data.loaders import Batch
 from engine.process.stop import StopRequest
 from engine.runtime import choose_runtime
+from engine.training.listener import SilentListener
 from engine.training.loop import StageLoop
 from engine.training.losses import CrossEntropy
 
@@ -84,9 +85,8 @@ def test_class_weights_of_a_ten_thousandth_give_the_loss_of_weights_of_1() -> No
             optimizer=torch.optim.SGD(model.parameters(), lr=0.0),
             loss=loss,
             runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
-            report=None,  # type: ignore[arg-type]  # a gradient reports nothing
+            listener=SilentListener(),
             stop=StopRequest(),
-            log_steps=1,
             save_steps=1,
         )
         images = torch.arange(3 * 16 * 16, dtype=torch.uint8).view(1, 3, 16, 16)

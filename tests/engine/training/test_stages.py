@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
 from configs.errors import UserError
@@ -21,17 +20,18 @@ from configs.schema import (
 )
 from data.loaders import Batch
 from engine.process.stop import Stopped, StopRequest
-from engine.reporting.reporter import Reporter
 from engine.runs import checkpoint
 from engine.runs.folder import RunFolder
 from engine.runs.progress import Progress
-from engine.runtime import Runtime, choose_runtime
+from engine.runtime import choose_runtime
+from engine.training.listener import SilentListener
 from engine.training.loop import DivergedError, StageLoop
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import build_optimizer
+from engine.training.random_state import restore_random_state
 from engine.training.stages import Plan, StageRunner
+from tests.helpers.headers import run_header, schedule_figures
 
-CLASSES = ["left", "right", "none"]
 STAGES = ["frontend", "context", "joint"]
 STEPS = 4
 
@@ -86,6 +86,16 @@ def setting(**changes: Any) -> StageConfig:
     return StageConfig(optimizer=optimizer, schedule=schedule, **values)
 
 
+class Speed(SilentListener):
+    """Keeps the speed of every step."""
+
+    def __init__(self) -> None:
+        self.images_per_s: list[float] = []
+
+    def step_done(self, progress: Progress, *, images_per_s: float, **_: Any) -> None:
+        self.images_per_s.append(images_per_s)
+
+
 class Sitting:
     """One process' worth of a run in `path`, stopped when micro-batch number `stop_at` (over all stages) is read.
 
@@ -112,13 +122,13 @@ class Sitting:
         if resumed:
             model.load_state_dict(resumed["model"])
         progress = Progress.from_plain(resumed["progress"]) if resumed else Progress(STAGES[0])
-        self.report = Reporter(self.folder, CLASSES, [[0, 0, 0]] * 3, progress.global_step + 1)
+        self.listener = Speed()
 
         def batches(_: StageConfig, seed: int) -> Any:
             def stream(first: int, last: int) -> Iterator[Batch]:
                 for number in range(first, last):
                     if self.read == stop_at:
-                        self.stop.wanted = True
+                        self.stop.is_requested = True
                     self.read += 1
                     time.sleep(data_s)
                     yield batch_of([seed + 2 * number, seed + 2 * number + 1])
@@ -129,21 +139,20 @@ class Sitting:
             stages=stages,
             settings={stage: setting(**changes) for stage in stages},
             validation=ValidationConfig(),
-            run=RunConfig(num_pictures=1, log_steps=1, save_steps=2),
+            run=RunConfig(num_pictures=1, save_steps=2),
             seed=1,
             make_context=fresh_context,
             train_batches=batches,
             validation_batches=validation,
             kept_maps=lambda _: None,
             shared_frontend=None,
-            header={"schedule": {"dilations": [1], "field_cells": 1}},
+            header=run_header(schedule=schedule_figures([1])),
         )
         runtime = choose_runtime(RuntimeConfig(precision="float32", threads=1))
         self.model, self.progress = model, progress
         try:
-            StageRunner(plan, model, progress, self.folder, runtime, self.report, self.stop).run(resumed)
+            StageRunner(plan, model, progress, self.folder, runtime, self.listener, self.stop).run(resumed)
         finally:
-            self.report.close()
             self.folder.close()
 
 
@@ -251,10 +260,8 @@ def test_seconds_are_wall_time_waiting_for_data_and_validating_included(tmp_path
     elapsed_s = time.perf_counter() - began_s
     least_s = 2 * STEPS * wait_s + 2 * 0.1  # micro-batches and validations
     assert least_s < whole.progress.results["frontend"].seconds <= elapsed_s
-    events = EventAccumulator(str(tmp_path / "whole"))
-    events.Reload()
-    for event in events.Scalars("frontend/images_per_second"):
-        assert event.value < 4 / (2 * wait_s)
+    assert len(whole.listener.images_per_s) == STEPS
+    assert all(images_per_s < 4 / (2 * wait_s) for images_per_s in whole.listener.images_per_s)
     with pytest.raises(Stopped):
         Sitting(tmp_path / "broken", stop_at=4, stages=["frontend"], data_s=wait_s, validation=slow)
     time.sleep(0.3)  # between two sittings no time passes
@@ -278,12 +285,7 @@ def test_a_run_of_a_cpu_goes_on_where_its_random_state_has_no_gpu_s(tmp_path: Pa
         Sitting(tmp_path, stop_at=3)
     rng = checkpoint.load(tmp_path / "last.pt")["rng"]
     assert rng.keys() == {"torch"}
-    sitting = Sitting(tmp_path / "other", stages=["frontend"])
-    runner = StageRunner.__new__(StageRunner)
-    runner.plan = Plan(**{name: None for name in Plan.__dataclass_fields__} | {"seed": 1})  # type: ignore[arg-type]
-    runner.progress = sitting.progress
-    runner.runtime = Runtime(torch.device("cuda"), "float32", 1)
-    runner._restore_random_state(rng)
+    restore_random_state(rng, torch.device("cuda"), gpu_seed=1)
     assert torch.equal(torch.get_rng_state(), rng["torch"])
 
 
@@ -302,9 +304,8 @@ def test_accumulation_changes_no_gradient() -> None:
             optimizer=build_optimizer(config.optimizer, model.named_parameters()),
             loss=CrossEntropy(config.loss, 8, 0.0),
             runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
-            report=None,  # type: ignore[arg-type]  # a gradient reports nothing
+            listener=SilentListener(),
             stop=StopRequest(),
-            log_steps=1,
             save_steps=1,
         )
         loop._gradient(list(batches))

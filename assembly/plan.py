@@ -1,0 +1,53 @@
+"""The plan of a run: its stages, and where each gets its network, its batches and its maps."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from assembly.feed import TRAINING_CODE, Feed, made_by
+from configs.schema import Config
+from data.build import meaning
+from data.features import file_identity, stamp
+from data.loaders import validation_batches
+from engine.runs.resume import Run
+from engine.runs.shared_frontend import SharedFrontend
+from engine.training.stages import Plan
+from models.build import build_context
+
+
+def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
+    """Refuses what cannot come to its end before anything is trained. Raises UserError."""
+    num_classes, workers = feed.train_set.classes.num_classes, config.runtime.workers
+    header, shared = run.header, None
+    if config.cache.frontend:
+        shared = shared_frontend(config, run, feed)
+        header = replace(header, frontend_key=shared.key if shared.may_publish else None)
+    is_trained_elsewhere = shared is not None and shared.path.exists()
+    if run.progress.stage == "frontend" and not is_trained_elsewhere and "context" in config.stages:
+        feed.check_kept_maps(config.stage.context)
+    return Plan(
+        stages=config.stages,
+        settings={stage: getattr(config.stage, stage) for stage in config.stages},
+        validation=config.validation,
+        run=config.run,
+        seed=config.seed,
+        make_context=lambda seed: build_context(config.model, num_classes, seed),
+        train_batches=feed.batches,
+        validation_batches=lambda: validation_batches(feed.val_set, batch=config.validation.batch, workers=workers),
+        kept_maps=feed.kept_maps,
+        shared_frontend=shared,
+        header=header,
+    )
+
+
+def shared_frontend(config: Config, run: Run, feed: Feed) -> SharedFrontend:
+    """Where this run's front end lies, or will lie, for other runs.
+
+    A run that was begun under another key, or none, has trained with other settings than this key says: it leaves
+    nothing there, nor does any later sitting of it.
+    """
+    files = [file_identity(images, meaning(config.data)) for images in (feed.train_set, feed.val_set)]
+    files += [stamp(Path(file)) for file in (config.model.pretrained, config.init.checkpoint) if file]
+    root = Path(config.cache.root)
+    shared = SharedFrontend.of(root, run.header, files, made_by(TRAINING_CODE), feed.log, feed.check)
+    is_its_own = run.resumed is None or run.resumed.get("frontend_key") == shared.key
+    return replace(shared, may_publish=is_its_own)

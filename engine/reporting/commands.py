@@ -1,0 +1,40 @@
+"""Commands to paste, with paths as one would type them from the working directory."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.runs.folder import RunFolder
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def resume_command(folder: RunFolder) -> str:
+    """This very command, in this folder, going on from its newest checkpoint."""
+    overrides = [word for word in sys.argv[1:] if not word.startswith(("run.dir=", "hydra.run.dir=", "resume="))]
+    return command("train.py", [*overrides, f"run.dir={relative(folder.path)}", "resume=auto"])
+
+
+def command(program: str, arguments: Sequence[str]) -> str:
+    """A line to paste. Its paths are those of the working directory, so outside the project's folder it names both."""
+    if Path.cwd() == PROJECT:
+        return shlex.join([python(), program, *arguments])
+    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join([python(), str(PROJECT / program), *arguments])}"
+
+
+def python() -> str:
+    """The running interpreter as one would type it here."""
+    executable = Path(sys.executable)
+    try:
+        return str(executable.relative_to(Path.cwd()))
+    except ValueError:
+        return str(executable) if executable.parent.parent != Path(sys.base_prefix) else "python"
+
+
+def relative(path: Path) -> str:
+    """A path as one would type it from the working directory."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,51 @@
+"""What training tells others while it goes on. It knows nothing of who listens."""
+
+from typing import Protocol
+
+from configs.schema import StageConfig
+from engine.evaluation.effective_field import Measured
+from engine.evaluation.evaluate import Evaluation, Identity
+from engine.runs.progress import Progress, StageResult
+
+
+class Listener(Protocol):
+    """`progress` is the run's own and goes on changing: read it at once."""
+
+    def log(self, text: str) -> None:
+        """A line for people."""
+
+    def flush(self) -> None:
+        """A checkpoint is about to be written: what was told so far must not be lost."""
+
+    def stage_started(self, progress: Progress, config: StageConfig, num_parameters: int) -> None:
+        """A stage begins or goes on at `progress.step`; so many parameters are trained."""
+
+    def step_done(
+        self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, images_per_s: float
+    ) -> None:
+        """`progress.step` counts the step."""
+
+    def identity_certified(self, identity: Identity) -> None:
+        """The fresh context module was compared with the front end alone."""
+
+    def validated(self, progress: Progress, evaluation: Evaluation, measured: Measured | None, is_best: bool) -> None:
+        """The weights as they are were scored; `measured` is the context module's effective field, if there is one."""
+
+    def stage_ended(self, stage: str, result: StageResult) -> None:
+        """A stage is finished; one that is broken off does not end."""
+
+
+class SilentListener:
+    """Does nothing."""
+
+    def log(self, text: str) -> None: ...
+    def flush(self) -> None: ...
+    def stage_started(self, progress: Progress, config: StageConfig, num_parameters: int) -> None: ...
+    def step_done(
+        self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, images_per_s: float
+    ) -> None: ...
+    def identity_certified(self, identity: Identity) -> None: ...
+    def validated(
+        self, progress: Progress, evaluation: Evaluation, measured: Measured | None, is_best: bool
+    ) -> None: ...
+    def stage_ended(self, stage: str, result: StageResult) -> None: ...
