@@ -18,7 +18,7 @@ from engine.evaluation.evaluate import certify_identity, evaluate
 from engine.runs import checkpoint
 from engine.runtime import choose_runtime
 from models.build import build_context, build_initial
-from tests.small_runs import small_run
+from tests.helpers.small_runs import small_run
 from train import train
 
 pytestmark = pytest.mark.precision

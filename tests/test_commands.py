@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from engine.process.stop import Stopped, StopRequest
 from engine.runs import checkpoint
-from tests.small_runs import small_run
+from tests.helpers.small_runs import small_run
 
 pytestmark = pytest.mark.precision
 

@@ -18,7 +18,7 @@ from configs.compose import composed, entry_point
 from configs.schema import EvalConfig, PredictConfig
 from data.dataset import read_image
 from engine.evaluation.inference import probabilities
-from tests.models.caffe_files import RELEASED, random_blobs, written
+from tests.helpers.caffe_files import RELEASED, random_blobs, write_caffemodel
 
 pytestmark = pytest.mark.precision
 
@@ -32,7 +32,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a narrow network of each kind, and pictures: two in folders, one of them no multiple of 8."""
     folder = tmp_path_factory.mktemp("work")
     for name, network in RELEASED.items():
-        written(folder / f"{name}.caffemodel", random_blobs(network.rows(WIDTH), seed=0), "layers", legacy=True)
+        write_caffemodel(
+            folder / f"{name}.caffemodel", random_blobs(network.rows(WIDTH), seed=0), "layers", legacy=True
+        )
     generator = np.random.default_rng(0)
     for place, size in (("pictures/a.png", (61, 83)), ("pictures/deep/b.jpg", (24, 40))):
         path = folder / place
@@ -125,7 +127,7 @@ def test_a_front_end_alone_is_asked_without_context_module(
 ) -> None:
     blobs = random_blobs(RELEASED["kitti"].rows(WIDTH), seed=0)
     front = {name: tensors for name, tensors in blobs.items() if not name.startswith("ctx_")}
-    written(work / "front.caffemodel", front)
+    write_caffemodel(work / "front.caffemodel", front)
     words = ["checkpoint=front.caffemodel", "model=dilation7_kitti", NARROW, "protocol=tiles", TILE]
     assert run(monkeypatch, work, *words, "input=pictures/a.png", "output=front") == 0
     assert "so they answer as the whole image does" in capsys.readouterr().out
@@ -135,7 +137,7 @@ def test_a_network_that_lacks_a_layer_is_refused_by_its_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
 ) -> None:
     blobs = random_blobs(RELEASED["camvid"].rows(WIDTH), seed=0)
-    written(work / "gap.caffemodel", {name: tensors for name, tensors in blobs.items() if name != "conv4_2"})
+    write_caffemodel(work / "gap.caffemodel", {name: tensors for name, tensors in blobs.items() if name != "conv4_2"})
     words = ["checkpoint=gap.caffemodel", "model=dilation8_camvid", NARROW, "input=pictures"]
     assert run(monkeypatch, work, *words) == 2
     assert "it lacks frontend.conv4_2.weight, frontend.conv4_2.bias" in capsys.readouterr().err
@@ -146,7 +148,7 @@ def test_another_way_to_enlarge_is_another_network(
 ) -> None:
     blobs = random_blobs(RELEASED["cityscapes"].rows(WIDTH), seed=0)
     blobs["ctx_upsample"] = [torch.full_like(blobs["ctx_upsample"][0], 0.25)]
-    written(work / "nearest.caffemodel", blobs)
+    write_caffemodel(work / "nearest.caffemodel", blobs)
     words = ["checkpoint=nearest.caffemodel", "model=dilation10_cityscapes", NARROW, "input=pictures"]
     assert run(monkeypatch, work, *words) == 2
     assert "ctx_upsample (19, 1, 16, 16) is not the bilinear kernel" in capsys.readouterr().err

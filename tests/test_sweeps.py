@@ -25,7 +25,7 @@ from configs.errors import AGAIN_S
 from configs.schema import AnalyzeConfig, Config
 from engine.runs import checkpoint
 from engine.sweeps.job import run_job
-from tests.small_runs import small_run
+from tests.helpers.small_runs import small_run
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = [

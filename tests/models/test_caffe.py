@@ -24,7 +24,7 @@ from models.caffe import MESSAGES, by_our_names, fitted, read_caffe, to_state
 from models.context import Context
 from models.frontend import Frontend
 from models.pretrained import Pretrained, Report, load_into, read_pretrained
-from tests.models.caffe_files import RELEASED, encoded, written
+from tests.helpers.caffe_files import RELEASED, caffemodel_bytes, write_caffemodel
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUTS = [("layer", False), ("layer", True), ("layers", False), ("layers", True)]
@@ -42,7 +42,7 @@ def convolution(out_channels: int, in_channels: int, kernel: int, seed: int = 0)
 @pytest.mark.parametrize(("layout", "legacy"), LAYOUTS)
 def test_what_is_written_is_read_bit_for_bit_and_in_order(tmp_path: Path, layout: str, legacy: bool) -> None:
     blobs = {"b": convolution(4, 3, 5), "a": [torch.randn(2, 3)], "weird/näme": [torch.randn(7), torch.randn(1)]}
-    found = read_caffe(written(tmp_path / "net.caffemodel", blobs, layout, legacy))
+    found = read_caffe(write_caffemodel(tmp_path / "net.caffemodel", blobs, layout, legacy))
     assert list(found) == list(blobs)
     for name, tensors in blobs.items():
         for tensor, got in zip(tensors, found[name], strict=True):
@@ -93,7 +93,7 @@ def test_an_rgb_image_through_our_layer_is_what_opencv_makes_of_the_bgr_image(
         input: "data" input_dim: 1 input_dim: 3 input_dim: 6 input_dim: 7
         layer { name: "conv1_1" type: "Convolution" bottom: "data" top: "out"
                 convolution_param { num_output: 4 kernel_size: 3 } }"""
-    path = written(tmp_path / "net.caffemodel", {"conv1_1": convolution(4, 3, 3)}, layout, legacy)
+    path = write_caffemodel(tmp_path / "net.caffemodel", {"conv1_1": convolution(4, 3, 3)}, layout, legacy)
     rgb = torch.randn((1, 3, 6, 7), generator=Generator().manual_seed(1))
     network = cv2.dnn.readNetFromCaffe(np.frombuffer(prototxt, np.uint8), np.fromfile(path, np.uint8))
     network.setInput(rgb.flip(1).numpy())
@@ -137,7 +137,9 @@ def test_every_layer_of_a_released_file_lands_in_the_layer_of_its_rank(
     tmp_path: Path, network: str, layout: str, legacy: bool
 ) -> None:
     blobs, expected = released(network, [2, 2, 4, 8, 16, 32, 32] if network == "voc" else [])
-    file = written(tmp_path / "net.caffemodel", blobs | {"ctx_upsample": [torch.ones(2, 1, 16, 16)]}, layout, legacy)
+    file = write_caffemodel(
+        tmp_path / "net.caffemodel", blobs | {"ctx_upsample": [torch.ones(2, 1, 16, 16)]}, layout, legacy
+    )
     taken = to_state(read_caffe(file), expected)
     assert list(taken.states) == list(expected)
     in_order = [tensor for tensors in blobs.values() for tensor in tensors]
@@ -160,7 +162,7 @@ def test_inner_products_become_convolutions_of_the_same_numbers(tmp_path: Path) 
     generator = Generator().manual_seed(0)
     matrix, bias = (torch.randn(shape, generator=generator) for shape in ((6, 5 * 49), (6,)))
     blobs = {"conv5_3": convolution(5, 5, 3), "fc6": [matrix, bias], "fc8": [torch.randn(1000, 6), torch.randn(1000)]}
-    found = read_caffe(written(tmp_path / "vgg.caffemodel", blobs, "layers", legacy=True))
+    found = read_caffe(write_caffemodel(tmp_path / "vgg.caffemodel", blobs, "layers", legacy=True))
     assert found["fc6"][0].shape == (1, 1, 6, 245)
     assert found["fc6"][1].shape == (1, 1, 1, 6)
     taken = to_state(found, expected_of([1, 1]))
@@ -321,7 +323,7 @@ def nested(depth: int) -> bytes:
     return content
 
 
-GOOD = encoded({"x": [torch.arange(6.0).reshape(2, 3)]})
+GOOD = caffemodel_bytes({"x": [torch.arange(6.0).reshape(2, 3)]})
 MILLION = 1_000_000
 HOSTILE = {
     "empty": (b"", "empty"),
@@ -406,8 +408,8 @@ for path in Path(sys.argv[1]).iterdir():
 @pytest.mark.parametrize(("layout", "legacy"), LAYOUTS)
 def test_a_file_cut_anywhere_is_refused_or_lacks_whole_layers(tmp_path: Path, layout: str, legacy: bool) -> None:
     blobs = {"a": [torch.randn(2, 3), torch.randn(2)], "b": [torch.randn(3, 1)]}
-    whole, path = encoded(blobs, layout, legacy), tmp_path / "net.caffemodel"
-    length_of_a = len(encoded({"a": blobs["a"]}, layout, legacy))
+    whole, path = caffemodel_bytes(blobs, layout, legacy), tmp_path / "net.caffemodel"
+    length_of_a = len(caffemodel_bytes({"a": blobs["a"]}, layout, legacy))
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         if length == length_of_a:
@@ -444,7 +446,7 @@ def test_imagenet_weights_start_a_front_end(tmp_path: Path) -> None:
     """VGG-16 without its classes, as the authors' trainer takes it."""
     blobs, _ = released("camvid")
     start = {name: tensors for name, tensors in blobs.items() if name != "final" and not name.startswith("ctx_")}
-    path = written(tmp_path / "vgg_conv.caffemodel", start, legacy=True)
+    path = write_caffemodel(tmp_path / "vgg_conv.caffemodel", start, legacy=True)
     config = ModelConfig(
         frontend=FrontendConfig(channels=[2, 3, 4, 5, 5], fc_channels=6), padding=Padding.zero, pretrained=str(path)
     )
@@ -465,7 +467,7 @@ def test_an_inner_product_starts_fc6_and_the_thousand_classes_are_unused(tmp_pat
     blobs = {name: tensors for name, tensors in blobs.items() if name.startswith(("conv", "fc"))}
     blobs |= {"fc6": [blobs["fc6"][0].flatten(1), blobs["fc6"][1]], "fc8": [torch.ones(10, 6), torch.ones(10)]}
     target = Frontend(FrontendConfig(channels=[2, 3, 4, 5, 5], fc_channels=6), 2, Padding.zero)
-    path = written(tmp_path / "vgg.caffemodel", blobs, "layers", legacy=True)
+    path = write_caffemodel(tmp_path / "vgg.caffemodel", blobs, "layers", legacy=True)
     report = load_into(target, read_pretrained(str(path)))
     assert torch.equal(target.get_parameter("fc6.weight").flatten(1), blobs["fc6"][0])
     assert report.states["fc6.weight"] == "reshaped"
@@ -473,7 +475,9 @@ def test_an_inner_product_starts_fc6_and_the_thousand_classes_are_unused(tmp_pat
 
 
 def test_other_networks_and_files_start_no_front_end(tmp_path: Path) -> None:
-    path = written(tmp_path / "alexnet.caffemodel", {"conv1": convolution(96, 3, 11), "fc7": convolution(6, 6, 1)})
+    path = write_caffemodel(
+        tmp_path / "alexnet.caffemodel", {"conv1": convolution(96, 3, 11), "fc7": convolution(6, 6, 1)}
+    )
     with pytest.raises(ValueError, match=rf"model.pretrained={path}: the weights of another network, with conv1, fc7"):
         read_pretrained(str(path))
     path.write_bytes(b"")

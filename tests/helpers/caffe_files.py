@@ -16,8 +16,11 @@ CONVOLUTION_V1 = 4  # the type's number in the old layout
 MARGIN_PX = 186  # of the image around what is scored
 
 
-def encoded(blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy: bool = False) -> bytes:
-    """A file of these layers: new `layer` or V1 `layers`, shapes as they are or in the old four dimensions."""
+def caffemodel_bytes(blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy: bool = False) -> bytes:
+    """A file of these layers, in the new format (`layer`) or in V1 (`layers`).
+
+    `legacy` writes every shape in four dimensions, as the old format does.
+    """
     net = MESSAGES["NetParameter"](name=b"net")
     for name, tensors in blobs.items():
         layer = getattr(net, layout).add(
@@ -33,13 +36,15 @@ def encoded(blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy
     return content
 
 
-def written(path: Path, blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy: bool = False) -> Path:
-    path.write_bytes(encoded(blobs, layout, legacy))
+def write_caffemodel(
+    path: Path, blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy: bool = False
+) -> Path:
+    path.write_bytes(caffemodel_bytes(blobs, layout, legacy))
     return path
 
 
 class Row(NamedTuple):
-    """A layer of a deploy file, its settings in the file's words; dropout, idle there, has no row."""
+    """A layer of a deploy file, its settings by the format's names; dropout, idle there, has no row."""
 
     name: str
     num_output: int
