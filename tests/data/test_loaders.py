@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 import torch.utils.data._utils
-from numpy.typing import NDArray
 
 from configs.errors import UserError
 from configs.schema import AugmentConfig, Mirror
@@ -23,11 +22,11 @@ from data import loaders
 from data.labels import CAMVID
 from data.loaders import Batch, shuffled_keys, train_batches, validation_batches
 from data.transforms import TrainTransform, is_mirrored
+from tests.helpers.pictures import Pixels, noise
 
 EVERYTHING = AugmentConfig(mirror=True, scale_min=0.5, scale_max=2, rotation_deg=20, color=0.5)
 TRANSFORM = TrainTransform(EVERYTHING, (16, 24), 4)
 CELLS = TrainTransform(EVERYTHING, (16, 24), 4, Mirror.cells)
-Pixels = NDArray[np.uint8]
 
 
 class Numbered:
@@ -46,7 +45,7 @@ class Numbered:
 
     def read(self, index: int) -> tuple[Pixels, Pixels]:
         height, width = self.sizes_px[index]
-        image = np.random.default_rng(index).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        image = noise(height, width, seed=index)
         return image, image[..., 0]
 
     def describe(self) -> str:

@@ -5,25 +5,20 @@ from itertools import product
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from configs.schema import AugmentConfig, Mirror
 from data.labels import VOID
 from data.transforms import TrainTransform, _rotation_spare, is_mirrored
+from tests.helpers.pictures import Pixels, noise
 
 EVERYTHING = AugmentConfig(mirror=True, scale_min=0.5, scale_max=2, rotation_deg=30, color=0.8)
 NOTHING = AugmentConfig(mirror=False)
-Pixels = NDArray[np.uint8]
 
 
 def coordinates(height: int, width: int) -> Pixels:
     """Red is the column and green the row of every pixel."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([columns, rows, np.zeros_like(rows)], axis=2).astype(np.uint8)
-
-
-def noise(height: int, width: int) -> Pixels:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def test_the_same_key_gives_the_same_sample_whatever_was_drawn_before() -> None:
