@@ -17,18 +17,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from engine.process.stop import Stopped, StopRequest
 from engine.runs import checkpoint
+from tests.helpers.programs import ROOT, run
 from tests.helpers.small_runs import small_run
 
 pytestmark = pytest.mark.precision
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = small_run(["frontend", "context", "joint"], limit=4, steps=6, crop_px="[64,64]", validate_steps=4)
-
-
-def run(folder: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / program), *words], cwd=folder, capture_output=True, text=True, timeout=240
-    )
 
 
 def run_script(folder: Path, script: str) -> subprocess.CompletedProcess[str]:

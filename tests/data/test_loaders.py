@@ -4,8 +4,6 @@ import multiprocessing
 import multiprocessing.resource_sharer
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -23,6 +21,7 @@ from data.labels import CAMVID
 from data.loaders import Batch, shuffled_keys, train_batches, validation_batches
 from data.transforms import TrainTransform, is_mirrored
 from tests.helpers.pictures import Pixels, noise
+from tests.helpers.programs import run_code
 
 EVERYTHING = AugmentConfig(mirror=True, scale_min=0.5, scale_max=2, rotation_deg=20, color=0.5)
 TRANSFORM = TrainTransform(EVERYTHING, (16, 24), 4)
@@ -290,7 +289,6 @@ next(batches)
 print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
 raise SystemExit(7)
 """
-    root = Path(__file__).parents[2]
-    ended = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
+    ended = run_code(script)
     assert ended.returncode == 7, ended.stderr
     assert not any(Path(f"/proc/{pid}").exists() for pid in ended.stdout.split())

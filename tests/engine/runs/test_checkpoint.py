@@ -4,8 +4,6 @@ import copy
 import os
 import pickle
 import random
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from configs.errors import DamagedFileError
 from engine.runs import checkpoint
 from engine.runs.folder import RunFolder
+from tests.helpers.programs import run_code, start_code
 
-ROOT = Path(__file__).resolve().parents[3]
 CONTENT: dict[str, Any] = {"model": {"weight": torch.arange(300.0)}, "progress": {"step": 3, "best": None}}
 
 
@@ -122,9 +120,7 @@ else:
 grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 sys.exit(f"{grown_kib} KiB more" if grown_kib > 32 * 1024 else 0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", load, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    done = run_code(load, path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a.pt: not written by this project" in done.stdout
 
@@ -162,9 +158,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 checkpoint.save(Path(sys.argv[1]), {"weight": torch.zeros(100_000)})
 """
-    done = subprocess.run(
-        [sys.executable, "-c", fill, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    done = run_code(fill, path)
     assert done.returncode == 1
     assert "CannotWriteError" in done.stderr and "a.pt cannot be written (File too large)" in done.stderr
     assert path.read_bytes() == before
@@ -190,9 +184,7 @@ def test_the_checkpoint_before_serves_when_the_newest_is_damaged(tmp_path: Path)
 def test_one_folder_one_process(tmp_path: Path) -> None:
     hold = "from pathlib import Path; from engine.runs.folder import RunFolder; import sys; " \
         "f = RunFolder(Path(sys.argv[1])); f.acquire(); print('held', flush=True); input()"  # fmt: skip
-    holder = subprocess.Popen(
-        [sys.executable, "-c", hold, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    holder = start_code(hold, tmp_path)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(ValueError, match="in use"):
         RunFolder(tmp_path).acquire()
