@@ -18,7 +18,8 @@ from configs.compose import composed, entry_point
 from configs.schema import EvalConfig, PredictConfig
 from data.dataset import read_image
 from engine.evaluation.inference import probabilities
-from tests.helpers.caffe_files import RELEASED, random_blobs, write_caffemodel
+from tests.helpers.caffe_files import write_caffemodel
+from tests.helpers.released_networks import RELEASED, random_blobs
 
 pytestmark = pytest.mark.precision
 

@@ -13,6 +13,7 @@ from configs.schema import ContextConfig, ContextPadding, FrontendConfig, ModelC
 from models.context import Context
 from models.cost import context_cost, frontend_cost, map_cells
 from models.frontend import Frontend
+from tests.helpers.networks import tiny_frontend
 
 LARGE = ContextConfig(widths=[2, 2, 4, 8, 16, 32, 32])
 VGG16 = FrontendConfig(dropout=0)
@@ -90,10 +91,8 @@ def test_counting_agrees_for_200_random_schedules() -> None:
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize("padding", Padding)
-def test_activation_memory_is_what_autograd_keeps(
-    tiny_frontend: FrontendConfig, padding: Padding, dropout: float
-) -> None:
-    config = ModelConfig(replace(tiny_frontend, dropout=dropout), ContextConfig([1, 2], [2, 3]), padding)
+def test_activation_memory_is_what_autograd_keeps(padding: Padding, dropout: float) -> None:
+    config = ModelConfig(tiny_frontend(dropout=dropout), ContextConfig([1, 2], [2, 3]), padding)
     frontend = frontend_on("cpu", config, 4)
     height, width = map_cells(config, (40, 56))
     images = torch.rand(1, 3, 40 + 2 * frontend.margin_px, 56 + 2 * frontend.margin_px)

@@ -16,7 +16,8 @@ from engine.evaluation.grid import upsample
 from engine.evaluation.inference import probabilities
 from models.build import build_context, read_released
 from models.frontend import Frontend
-from tests.helpers.caffe_files import MARGIN_PX, RELEASED, Network, prototxt, random_blobs, write_caffemodel
+from tests.helpers.caffe_files import write_caffemodel
+from tests.helpers.released_networks import MARGIN_PX, RELEASED, Network, prototxt, random_blobs
 
 NARROW = 1 / 16  # of VGG's channels: every layer and every border as at full width, 1/256 of the work
 LAYOUTS = {  # each way to write a file once

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from configs.schema import (
     AugmentConfig,
     ContextConfig,
-    FrontendConfig,
     LossConfig,
     Mirror,
     ModelConfig,
@@ -42,6 +41,7 @@ from engine.training.losses import CrossEntropy
 from engine.training.optimizers import build_optimizer
 from models.build import build_context, build_segmenter
 from models.segmenter import Segmenter
+from tests.helpers.networks import tiny_frontend
 
 STEPS, BATCH, DROP_STEPS, LR, DECAY = 20, 2, 7, 0.01, 5e-4
 HEIGHT, WIDTH, CLASSES, VOID, SEED = 32, 40, 3, 255, 4
@@ -91,15 +91,7 @@ class Scenes:
 def network() -> Segmenter:
     """Fresh, but with answers and noise large enough that every layer matters from the first step. Copy it."""
     config = ModelConfig(
-        frontend=FrontendConfig(
-            depths=[1, 1, 1, 1],
-            channels=[4, 4, 6, 6],
-            dilations=[1, 1, 1, 2],
-            fc6_kernel=3,
-            fc6_dilation=2,
-            fc_channels=8,
-            dropout=0,
-        ),
+        frontend=tiny_frontend(channels=[4, 4, 6, 6], fc_channels=8, dropout=0),
         context=ContextConfig(dilations=[1, 2], widths=[2, 4], noise_std=0.3),
         mean_rgb=list(MEAN_RGB),
         scale_rgb=[SCALE] * 3,
