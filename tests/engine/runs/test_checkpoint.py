@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +70,32 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "executed").exists()
 
 
+def seal(path: Path) -> None:
+    """The checksum of an archive without a comment becomes its comment, whose length, 71 bytes, comes before it."""
+    content = path.read_bytes()[:-2] + (71).to_bytes(2, "little")
+    path.write_bytes(content + b"sha256:" + sha256(content).hexdigest().encode())
+
+
+def test_the_seal_is_the_checksum_of_all_that_comes_before_it(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "a.pt", CONTENT)
+    content = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "a.pt").write_bytes(content[:-73] + bytes(2))  # without the comment and its length
+    seal(tmp_path / "a.pt")
+    assert (tmp_path / "a.pt").read_bytes() == content
+
+
 def sealed_zip(
     path: Path, pickled: bytes, payload: bytes, compression: int = zipfile.ZIP_STORED, names: int = 1
 ) -> None:
     """An archive with the right checksum, as one who knows the format would write it; the payload under many names."""
-    with path.open("w+b") as file:
-        with zipfile.ZipFile(file, "w", compression) as archive:
-            archive.writestr("archive/data.pkl", pickled)
-            archive.writestr("archive/0", payload)
-            for number in range(1, names):
-                record = copy.copy(archive.filelist[-1])
-                record.filename = f"archive/{number}"
-                archive.filelist.append(record)
-        checkpoint._seal(file)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/0", payload)
+        for number in range(1, names):
+            record = copy.copy(archive.filelist[-1])
+            record.filename = f"archive/{number}"
+            archive.filelist.append(record)
+    seal(path)
 
 
 class Bytes:
