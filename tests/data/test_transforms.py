@@ -8,7 +8,7 @@ import pytest
 
 from configs.schema import AugmentConfig, Mirror
 from data.labels import VOID
-from data.transforms import TrainTransform, _rotation_spare, is_mirrored
+from data.transforms import TrainTransform, is_mirrored, rotation_spare_px
 from tests.helpers.pictures import Pixels, noise
 
 EVERYTHING = AugmentConfig(mirror=True, scale_min=0.5, scale_max=2, rotation_deg=30, color=0.8)
@@ -162,10 +162,10 @@ def test_rotation_brings_nothing_from_outside_the_reflected_image() -> None:
 
 
 def test_the_cut_before_a_rotation_holds_the_rotated_input() -> None:
-    assert _rotation_spare((100, 100), 0) == (0, 0)
-    assert _rotation_spare((100, 100), 45) == (22, 22)  # (141.42 - 100) / 2 = 20.71, up, and 1
-    assert _rotation_spare((100, 100), 180) == (22, 22)  # 45 degrees are the worst for a square
-    assert _rotation_spare((30, 40), 180) == (11, 6)  # the diagonal is 50
+    assert rotation_spare_px((100, 100), 0) == (0, 0)
+    assert rotation_spare_px((100, 100), 45) == (22, 22)  # (141.42 - 100) / 2 = 20.71, up, and 1
+    assert rotation_spare_px((100, 100), 180) == (22, 22)  # 45 degrees are the worst for a square
+    assert rotation_spare_px((30, 40), 180) == (11, 6)  # the diagonal is 50
 
 
 @pytest.mark.parametrize("augment", [NOTHING, EVERYTHING], ids=["nothing", "everything"])
