@@ -78,9 +78,9 @@ def test_an_unknown_split_is_refused_by_name(write: Writer, tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", ["image", "label"])
 def test_a_missing_partner_is_an_error_with_count_and_name(write: Writer, kind: str, tmp_path: Path) -> None:
     config = write(tmp_path)
-    words = ["SegmentationClass", "gtFine", "labels", "annot", "LabeledApproved"]
+    parts = ["SegmentationClass", "gtFine", "labels", "annot", "LabeledApproved"]
     files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.*g") if "val" not in path.parts]
-    chosen = sorted(path for path in files if any(word in str(path) for word in words) == (kind == "label"))
+    chosen = sorted(path for path in files if any(part in str(path) for part in parts) == (kind == "label"))
     victim = next(path for path in chosen if path.name[0] not in "vw")  # b.jpg rather than v.jpg, of the val split
     (tmp_path / victim).unlink()
     with pytest.raises(ValueError, match=r"\b1 of 2\b"):
@@ -96,7 +96,7 @@ def test_an_image_in_both_splits_is_reported_and_equal_numbers_are_not(tmp_path:
     assert leaks(open_images(config, "train"), open_images(config, "val")) == ["same"]
 
 
-def test_files_are_known_by_what_they_hold_and_not_by_where_or_since_when_they_lie(tmp_path: Path) -> None:
+def test_files_are_known_by_what_they_hold_and_not_by_place_or_time(tmp_path: Path) -> None:
     config = write_kitti(tmp_path / "here")
     images = open_images(config, "train")
     before, names = content_digest(images), digest(images)
@@ -109,7 +109,7 @@ def test_files_are_known_by_what_they_hold_and_not_by_where_or_since_when_they_l
     assert digest(other) == names and content_digest(other) != before
 
 
-def test_a_digest_tells_another_order_and_another_split(tmp_path: Path) -> None:
+def test_a_digest_differs_for_another_order_and_another_split(tmp_path: Path) -> None:
     config = write_voc(tmp_path)
     before = digest(open_images(config, "train"))
     assert before == digest(open_images(config, "train")) != digest(open_images(config, "val"))

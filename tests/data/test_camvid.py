@@ -39,7 +39,7 @@ def test_camvid_colours_are_grouped_to_11_classes(tmp_path: Path) -> None:
     ]
 
 
-def test_the_original_camvid_without_lists_says_what_to_write(tmp_path: Path) -> None:
+def test_the_original_camvid_without_lists_names_the_list_to_write(tmp_path: Path) -> None:
     config = write_camvid_original(tmp_path)
     (tmp_path / "val.txt").unlink()
     with pytest.raises(ValueError, match=r"val\.txt.*one a line"):

@@ -26,7 +26,7 @@ def test_cityscapes_label_ids_are_mapped_and_train_ids_kept(tmp_path: Path) -> N
         assert ("labelIds mapped" if label_ids else "trainIds as they are") in images.describe()
 
 
-def test_train_ids_under_a_name_of_label_ids_are_found_out_by_255(tmp_path: Path) -> None:
+def test_train_ids_under_a_name_of_label_ids_are_detected_by_255(tmp_path: Path) -> None:
     config = write_cityscapes(tmp_path)
     for path in tmp_path.rglob("*_gtFine_*"):
         write_label(path, np.full((4, 6), 255, dtype=np.uint8))
@@ -34,7 +34,7 @@ def test_train_ids_under_a_name_of_label_ids_are_found_out_by_255(tmp_path: Path
         open_images(config, "train").read(0)
 
 
-def test_cities_behind_links_tell_their_kind_of_labels(tmp_path: Path) -> None:
+def test_the_kind_of_labels_is_recognized_behind_links(tmp_path: Path) -> None:
     config = write_cityscapes(tmp_path)
     (tmp_path / "gtFine" / "train" / "aachen").rename(tmp_path / "aachen")
     (tmp_path / "gtFine" / "train" / "aachen").symlink_to(tmp_path / "aachen", target_is_directory=True)

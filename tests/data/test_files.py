@@ -21,7 +21,7 @@ from tests.helpers.data_sets import (
 
 @pytest.mark.parametrize("write", ON_DISK)
 @pytest.mark.parametrize("change", [str.upper, str.title])
-def test_the_case_of_a_suffix_says_nothing(write: Writer, change: Callable[[str], str], tmp_path: Path) -> None:
+def test_the_case_of_a_suffix_does_not_matter(write: Writer, change: Callable[[str], str], tmp_path: Path) -> None:
     config = write(tmp_path)
     expected = [pair.name for pair in open_pairs(config)]
     for path in [*tmp_path.rglob("*.*g")]:
@@ -29,7 +29,7 @@ def test_the_case_of_a_suffix_says_nothing(write: Writer, change: Callable[[str]
     assert [pair.name for pair in open_pairs(config)] == expected
 
 
-def test_of_two_cases_of_a_suffix_the_one_that_is_set_is_taken_and_labels_need_none_set(tmp_path: Path) -> None:
+def test_of_two_cases_of_a_suffix_the_one_that_is_set_is_chosen_and_labels_need_none_set(tmp_path: Path) -> None:
     for name in ("x.png", "x.PNG"):
         write_image(tmp_path / "train" / "images" / name)
         write_label(tmp_path / "train" / "labels" / name)
@@ -42,7 +42,7 @@ def test_of_two_cases_of_a_suffix_the_one_that_is_set_is_taken_and_labels_need_n
     assert (pair.image.name, pair.label.name) == ("x.png", "x.PNG")
 
 
-def test_two_images_of_one_name_and_a_folder_named_like_an_image_are_not_passed_over(tmp_path: Path) -> None:
+def test_two_images_of_one_name_and_a_folder_named_like_an_image_are_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "train" / "images" / "1.jpg")
     write_label(tmp_path / "train" / "labels" / "1.png")
     (tmp_path / "train" / "images" / ".DS_Store").touch()
@@ -75,7 +75,7 @@ def test_two_folders_that_link_to_each_other_end_and_a_link_elsewhere_is_followe
     assert [pair.name for pair in open_pairs(config)] == ["x/1", "x/y/1", "y/1", "y/x/1"]
 
 
-def test_a_folder_that_cannot_be_listed_is_not_left_out_without_a_word(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path) -> None:
     """Too long a path fails for root as well, whom permissions do not stop."""
     config = write_folder(tmp_path)
     place = os.open(tmp_path / "train" / "images", os.O_RDONLY)

@@ -71,7 +71,7 @@ def test_colours_of_void_are_named_and_any_other_is_still_refused(tmp_path: Path
         open_images(folder_config(tmp_path, **keys, void_colors=[[0, 0, 0]]), "train").read(0)
 
 
-def test_a_missing_palette_is_made_up(tmp_path: Path) -> None:
+def test_a_missing_palette_is_generated(tmp_path: Path) -> None:
     config = write_folder(tmp_path)
     config.folder.class_names = [f"class {k}" for k in range(200)]
     palette = open_images(config, "train").classes.palette

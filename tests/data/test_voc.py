@@ -31,7 +31,7 @@ def test_train_aug_is_voc_train_and_sbd_without_voc_val_and_voc_labels_win(tmp_p
         assert [int(images.read(index)[1].max()) for index in range(4)] == [15, 15, 3, 3]
 
 
-def test_train_aug_without_sbd_says_which_key_is_missing(tmp_path: Path) -> None:
+def test_train_aug_without_sbd_names_the_missing_key(tmp_path: Path) -> None:
     config = write_voc(tmp_path)
     with pytest.raises(ValueError, match=r"data\.sbd_root is not set"):
         open_images(config, "train_aug")

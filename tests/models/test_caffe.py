@@ -18,10 +18,10 @@ from tests.helpers.networks import random_convolution
 @pytest.mark.parametrize(("layout", "legacy"), LAYOUTS)
 def test_what_is_written_is_read_bit_for_bit_and_in_order(tmp_path: Path, layout: str, legacy: bool) -> None:
     blobs = {"b": random_convolution(4, 3, 5), "a": [torch.randn(2, 3)], "weird/näme": [torch.randn(7), torch.randn(1)]}
-    found = read_caffe(write_caffemodel(tmp_path / "net.caffemodel", blobs, layout, legacy))
-    assert list(found) == list(blobs)
+    layers = read_caffe(write_caffemodel(tmp_path / "net.caffemodel", blobs, layout, legacy))
+    assert list(layers) == list(blobs)
     for name, tensors in blobs.items():
-        for tensor, got in zip(tensors, found[name], strict=True):
+        for tensor, got in zip(tensors, layers[name], strict=True):
             expected = tensor.reshape((1,) * (4 - tensor.ndim) + tuple(tensor.shape)) if legacy else tensor
             assert got.dtype == torch.float32 and torch.equal(got, expected)
             got.add_(1)  # memory of its own, not the file's
@@ -53,11 +53,11 @@ def test_doubles_are_narrowed_and_numbers_in_pieces_are_joined(tmp_path: Path) -
     net.layer.add(name=b"scalar").blobs.add(data=[np.float32([5]).tobytes()])
     path = tmp_path / "net.caffemodel"
     path.write_bytes(net.SerializeToString() + b"\x0a\x02hi\x18\x07\x25abcd\x21abcdefgh")  # and fields nobody knows
-    found = read_caffe(path)
-    assert list(found) == ["pieces", "doubles", "scalar"]
-    assert found["pieces"][0].tolist() == [1, 2, 3]
-    assert torch.equal(found["doubles"][0], torch.tensor([[0.1], [4]]))
-    assert found["scalar"][0].shape == ()
+    layers = read_caffe(path)
+    assert list(layers) == ["pieces", "doubles", "scalar"]
+    assert layers["pieces"][0].tolist() == [1, 2, 3]
+    assert torch.equal(layers["doubles"][0], torch.tensor([[0.1], [4]]))
+    assert layers["scalar"][0].shape == ()
 
 
 @pytest.mark.parametrize(("layout", "legacy"), LAYOUTS)

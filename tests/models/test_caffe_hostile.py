@@ -102,16 +102,16 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_what_is_no_such_file_is_told_at_once(tmp_path: Path, case: str) -> None:
+def test_a_hostile_file_is_refused_at_once(tmp_path: Path, case: str) -> None:
     path = tmp_path / "net.caffemodel"
     content, message = HOSTILE[case]
     path.write_bytes(content)
     start = time.process_time()
-    with pytest.raises(ValueError, match=message) as told:
+    with pytest.raises(ValueError, match=message) as error:
         read_caffe(path)
     assert time.process_time() - start < 1
-    assert str(told.value).startswith(f"{path}: not readable as Caffe's weights: ")
-    assert len(str(told.value)) < 1000
+    assert str(error.value).startswith(f"{path}: not readable as Caffe's weights: ")
+    assert len(str(error.value)) < 1000
 
 
 def test_no_hostile_file_takes_memory(tmp_path: Path) -> None:
@@ -157,10 +157,10 @@ def test_flipped_bytes_never_raise_anything_else(tmp_path: Path) -> None:
         content[generator.integers(len(content))] = generator.integers(256)
         path.write_bytes(content)
         try:
-            found = read_caffe(path)
+            layers = read_caffe(path)
         except ValueError:
             continue
-        assert all(len(tensors) == 1 and tensors[0].numel() == 6 for tensors in found.values())
+        assert all(len(tensors) == 1 and tensors[0].numel() == 6 for tensors in layers.values())
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:

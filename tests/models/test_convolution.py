@@ -61,7 +61,7 @@ def test_training_precisions_and_layouts_agree_with_stock(dtype: torch.dtype, la
         assert (one.grad - other.grad).norm() < relative * other.grad.norm()
 
 
-def test_gradients_nobody_wants_are_not_computed() -> None:
+def test_gradients_that_are_not_needed_are_not_computed() -> None:
     image, weight, bias = operands(torch.float32)
     output = tapwise_conv2d(image.detach(), weight, bias.detach(), *GEOMETRY)
     output.sum().backward()
@@ -109,7 +109,7 @@ def test_of_the_papers_layers_only_fc6_goes_tap_by_tap(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_a_layer_tap_by_tap_learns_as_the_stock_one_does(autocast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layer_tap_by_tap_trains_as_the_stock_one_does(autocast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "LARGEST_WEIGHT_BY_LIBRARY", 100)
     stock = nn.Conv2d(16, 40, 3, padding=2, dilation=2)
     ours = Conv2d(16, 40, 3, padding=2, dilation=2)
@@ -128,7 +128,7 @@ def test_a_layer_tap_by_tap_learns_as_the_stock_one_does(autocast: bool, monkeyp
 
 
 @pytest.mark.slow
-def test_fc6_learns_in_a_few_times_its_forward_time() -> None:
+def test_fc6_gradients_take_a_few_times_its_forward_time() -> None:
     """The reference kernel takes 300 times the forward pass, whatever the processor; taps about 2 times."""
     fc6 = Conv2d(512, 4096, 7, dilation=4, padding=12)
     image = torch.randn(1, 512, 24, 24)
