@@ -1,4 +1,4 @@
-"""The loss and the gradient of a step are sums over all its micro-batches, divided once."""
+"""A step's loss and gradient are sums over all its micro-batches, divided once; a loss far too high ends the run."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from configs.schema import VOID, Head, LossConfig, StageConfig
 from data.loaders import Batch
 from engine.contracts import TrainBatches
+from engine.runs.progress import Progress
+from engine.training.loop import DivergedError, LossWatch
 from tests.helpers.training import run_stage
 
 
@@ -64,3 +66,16 @@ def test_accumulation_changes_no_gradient() -> None:
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))  # type: ignore[union-attr]
     assert losses[0] == pytest.approx(losses[1])
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_a_loss_far_above_guessing_and_one_that_is_no_number_stop_the_run() -> None:
+    progress = Progress("frontend", step=41)
+    watch = LossWatch(num_classes=11)
+    for _ in range(10):
+        watch.check(2.4, 1.0, progress, 1e-3)
+    with pytest.raises(DivergedError, match=r"frontend step 42, learning rate 1\.00e-03.*stage\.frontend\.lr"):
+        for _ in range(20):
+            watch.check(60.0, 1.0, progress, 1e-3)
+    for loss, norm in ((float("nan"), 1.0), (1.0, float("inf"))):
+        with pytest.raises(DivergedError):
+            LossWatch(num_classes=11).check(loss, norm, progress, 1e-3)
