@@ -42,7 +42,7 @@ class TrainTransform:
         self.leaves_mirror = augment.mirror and mirror == "cells"
         self._margin_px = margin_px
         input_px = crop_px[0] + 2 * margin_px, crop_px[1] + 2 * margin_px
-        spare_px = _rotation_spare(input_px, augment.rotation_deg)
+        spare_px = rotation_spare_px(input_px, augment.rotation_deg)
         cut_px = input_px[0] + 2 * spare_px[0], input_px[1] + 2 * spare_px[1]
         steps: list[BasicTransform] = []
         if (augment.scale_min, augment.scale_max) != (1, 1):
@@ -118,8 +118,11 @@ def _sources(key: tuple[int, int, int]) -> list[np.random.SeedSequence]:
     return np.random.SeedSequence(key).spawn(3)
 
 
-def _rotation_spare(input_px: tuple[int, int], rotation_deg: float) -> tuple[int, int]:
-    """Pixels to cut beyond the input on each side, so that turning up to `rotation_deg` brings nothing from outside."""
+def rotation_spare_px(input_px: tuple[int, int], rotation_deg: float) -> tuple[int, int]:
+    """Pixels to cut above and below, and left and right of the input, so that no rotation brings anything from outside.
+
+    Angles up to `rotation_deg` to either side are counted.
+    """
     if rotation_deg == 0:
         return 0, 0
     height, width = input_px

@@ -10,8 +10,6 @@ import pytest
 from PIL import Image
 
 import analyze
-from configs.compose import entry_point
-from configs.schema import AnalyzeConfig
 from engine.reporting.coverage_figure import coverage_figure
 from models.coverage import path_counts
 
@@ -19,7 +17,7 @@ from models.coverage import path_counts
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> tuple[int, Path]:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["analyze.py", *words])
-    return entry_point("analyze", AnalyzeConfig, analyze.main), folder
+    return analyze.COMMAND.start(analyze.main), folder
 
 
 def analysis(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import ast
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.helpers.programs import ROOT
+
 ISLANDS = ("data", "models", "engine")
 ENTRY_POINTS = ("train", "eval", "predict", "analyze", "assembly")
 ROOMS = {  # of engine/, and the rooms that each may know

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from assembly import feed
 from assembly.feed import Feed
@@ -18,7 +17,8 @@ from engine.evaluation.evaluate import certify_identity, evaluate
 from engine.runs import checkpoint
 from engine.runtime import choose_runtime
 from models.build import build_context, build_initial
-from tests.small_runs import small_run
+from tests.helpers.pictures import write_pixels
+from tests.helpers.small_runs import small_run
 from train import train
 
 pytestmark = pytest.mark.precision
@@ -77,10 +77,8 @@ def own_images(tmp_path: Path) -> list[str]:
     generator = np.random.default_rng(0)
     for split in ("train", "val"):
         for kind, high, shape in (("images", 256, (64, 64, 3)), ("labels", 3, (64, 64))):
-            (tmp_path / split / kind).mkdir(parents=True)
             for name in "ab":
-                pixels = generator.integers(0, high, shape).astype(np.uint8)
-                Image.fromarray(pixels).save(tmp_path / split / kind / f"{name}.png")
+                write_pixels(tmp_path / split / kind / f"{name}.png", generator.integers(0, high, shape, np.uint8))
     words = [*TINY, "experiment=folder", "model.pretrained=null", f"data.root={tmp_path}", "stage.frontend.steps=1"]
     words += ["data.folder.class_names=[a,b,c]", "stage.context.crop_px=[64,64]", "stage.context.maps=cached"]
     words += ["stage.frontend.loss.grid=cells", "stage.context.loss.grid=cells"]

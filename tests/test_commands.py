@@ -17,18 +17,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from engine.process.stop import Stopped, StopRequest
 from engine.runs import checkpoint
-from tests.small_runs import small_run
+from tests.helpers.programs import ROOT, run
+from tests.helpers.small_runs import small_run
 
 pytestmark = pytest.mark.precision
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = small_run(["frontend", "context", "joint"], limit=4, steps=6, crop_px="[64,64]", validate_steps=4)
-
-
-def run(folder: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / program), *words], cwd=folder, capture_output=True, text=True, timeout=240
-    )
 
 
 def run_script(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
@@ -245,10 +239,11 @@ def test_a_place_that_would_be_ignored_is_refused(trained: tuple[Path, str], tmp
 
 def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys; from configs.compose import entry_point; from configs.schema import Config\n"
-        "def main(config):\n"
+        "import os, signal, sys; import train; from assembly.command import Command; from configs.schema import Config\n"
+        "def run(config):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n    import torch\n    return 0\n"
-        "sys.argv[1:] = ['run.dir=x']; sys.exit(entry_point('train', Config, main))"
+        "train.COMMAND = Command(Config, run)\n"
+        "sys.argv[1:] = ['run.dir=x']; sys.exit(train.COMMAND.start(train.main))"
     )
     done = run_script(tmp_path, script)
     assert done.returncode == -signal.SIGINT and done.stderr == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_runs import small_run
+from tests.helpers.small_runs import small_run
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = small_run(["frontend", "context"], limit=2, steps=1, crop_px="[192,192]", validate_steps=1)

@@ -14,11 +14,12 @@ from PIL.ImageOps import exif_transpose
 import eval as eval_command
 import predict
 from assembly.trained import restore
-from configs.compose import composed, entry_point
-from configs.schema import EvalConfig, PredictConfig
+from configs.compose import composed
+from configs.schema import PredictConfig
 from data.dataset import read_image
 from engine.evaluation.inference import probabilities
-from tests.models.caffe_files import RELEASED, random_blobs, written
+from tests.helpers.caffe_files import write_caffemodel
+from tests.helpers.released_networks import RELEASED, random_blobs
 
 pytestmark = pytest.mark.precision
 
@@ -32,7 +33,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a narrow network of each kind, and pictures: two in folders, one of them no multiple of 8."""
     folder = tmp_path_factory.mktemp("work")
     for name, network in RELEASED.items():
-        written(folder / f"{name}.caffemodel", random_blobs(network.rows(WIDTH), seed=0), "layers", legacy=True)
+        write_caffemodel(
+            folder / f"{name}.caffemodel", random_blobs(network.rows(WIDTH), seed=0), "layers", legacy=True
+        )
     generator = np.random.default_rng(0)
     for place, size in (("pictures/a.png", (61, 83)), ("pictures/deep/b.jpg", (24, 40))):
         path = folder / place
@@ -45,7 +48,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["predict.py", *words])
-    return entry_point("predict", PredictConfig, predict.main)
+    return predict.COMMAND.start(predict.main)
 
 
 @pytest.mark.parametrize("name", RELEASED)
@@ -125,7 +128,7 @@ def test_a_front_end_alone_is_asked_without_context_module(
 ) -> None:
     blobs = random_blobs(RELEASED["kitti"].rows(WIDTH), seed=0)
     front = {name: tensors for name, tensors in blobs.items() if not name.startswith("ctx_")}
-    written(work / "front.caffemodel", front)
+    write_caffemodel(work / "front.caffemodel", front)
     words = ["checkpoint=front.caffemodel", "model=dilation7_kitti", NARROW, "protocol=tiles", TILE]
     assert run(monkeypatch, work, *words, "input=pictures/a.png", "output=front") == 0
     assert "so they answer as the whole image does" in capsys.readouterr().out
@@ -135,7 +138,7 @@ def test_a_network_that_lacks_a_layer_is_refused_by_its_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
 ) -> None:
     blobs = random_blobs(RELEASED["camvid"].rows(WIDTH), seed=0)
-    written(work / "gap.caffemodel", {name: tensors for name, tensors in blobs.items() if name != "conv4_2"})
+    write_caffemodel(work / "gap.caffemodel", {name: tensors for name, tensors in blobs.items() if name != "conv4_2"})
     words = ["checkpoint=gap.caffemodel", "model=dilation8_camvid", NARROW, "input=pictures"]
     assert run(monkeypatch, work, *words) == 2
     assert "it lacks frontend.conv4_2.weight, frontend.conv4_2.bias" in capsys.readouterr().err
@@ -146,7 +149,7 @@ def test_another_way_to_enlarge_is_another_network(
 ) -> None:
     blobs = random_blobs(RELEASED["cityscapes"].rows(WIDTH), seed=0)
     blobs["ctx_upsample"] = [torch.full_like(blobs["ctx_upsample"][0], 0.25)]
-    written(work / "nearest.caffemodel", blobs)
+    write_caffemodel(work / "nearest.caffemodel", blobs)
     words = ["checkpoint=nearest.caffemodel", "model=dilation10_cityscapes", NARROW, "input=pictures"]
     assert run(monkeypatch, work, *words) == 2
     assert "ctx_upsample (19, 1, 16, 16) is not the bilinear kernel" in capsys.readouterr().err
@@ -191,7 +194,7 @@ def test_a_released_network_is_scored_on_its_data_set(
     shutil.copy(work / "pictures" / "a.png", root / "val" / "images")
     shutil.copy(work / "answers" / "a.png", root / "val" / "labels")
     monkeypatch.setattr(sys, "argv", ["eval.py", *words, f"data.root={root}", "output=scores", "workers=0"])
-    code = entry_point("eval", EvalConfig, eval_command.main)
+    code = eval_command.COMMAND.start(eval_command.main)
     told = capsys.readouterr()
     assert code == 0, told.err
     scores = json.loads((work / "scores" / "scores.json").read_text())

@@ -9,7 +9,6 @@ from torch import Tensor
 from configs.schema import (
     ContextConfig,
     ContextPadding,
-    FrontendConfig,
     ModelConfig,
     ValidationConfig,
 )
@@ -17,18 +16,17 @@ from engine.evaluation.inference import tiled_logits, whole_logits
 from models.build import build_context, build_segmenter
 from models.describe import context_reach_px, tiling_line
 from models.segmenter import Segmenter
+from tests.helpers.networks import tiny_frontend
 
 pytestmark = pytest.mark.precision
 
-FRONTEND = FrontendConfig(
-    depths=[1, 1, 1, 1], channels=[6, 6, 8, 8], dilations=[1, 1, 1, 2], fc6_kernel=3, fc6_dilation=2, fc_channels=8
-)
 TILE_PX = [64, 56]
 
 
 def network(dilations: list[int] | None, padding: ContextPadding = "each") -> tuple[Segmenter, ModelConfig]:
     """Random weights throughout, double precision."""
-    config = ModelConfig(frontend=FRONTEND, context=ContextConfig(dilations=dilations or [1], padding=padding))
+    frontend = tiny_frontend(channels=[6, 6, 8, 8], fc_channels=8)
+    config = ModelConfig(frontend=frontend, context=ContextConfig(dilations=dilations or [1], padding=padding))
     model, _ = build_segmenter(config, 4, (), seed=0)
     if dilations is not None:
         model.insert_context(build_context(config, 4, seed=0))

@@ -24,9 +24,9 @@ from configs.errors import ConfigError
 from configs.schema import Config
 from engine.runs import checkpoint
 from engine.sweeps.sweep import Done
-from tests.small_runs import small_run
+from tests.helpers.programs import ROOT, run
+from tests.helpers.small_runs import small_run
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = [
     *small_run(["frontend", "context"], limit=3, steps=4, crop_px="[192,192]", validate_steps=4),
     "stage.context.maps=cached",
@@ -39,8 +39,7 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "train.py"), "-m", *TINY, *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
+    return run(folder, "train.py", "-m", *TINY, *words, timeout_s=400)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,7 @@ def test_a_job_of_a_sweep_gives_the_bits_of_the_same_run_alone(
 ) -> None:
     folder, _ = swept
     words = [*TINY, "model.context.dilations=[2,1,1]", "run.dir=alone"]
-    alone = subprocess.run([sys.executable, str(ROOT / "train.py"), *words], cwd=folder, capture_output=True, text=True)
+    alone = run(folder, "train.py", *words)
     assert alone.returncode == 0, alone.stderr
     (job,) = (folder / "runs" / "sweeps").glob("sweep-*/dilations=2-1-1-*")
     one, other = (checkpoint.load(place / "context.pt")["model"] for place in (folder / "alone", job))

@@ -10,7 +10,7 @@ import pytest
 from configs.compose import compose
 from engine.runs import checkpoint, header
 from engine.runs.shared_frontend import SharedFrontend
-from tests.small_runs import small_run
+from tests.helpers.small_runs import small_run
 from train import train
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,21 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from configs.errors import DamagedFileError
 from data.dataset import FileSet, Pair, read_image, read_label
 from data.labels import ClassSet, ColorDecoder, IdDecoder, id_table
 from data.palette import voc_palette
+from tests.helpers.pictures import noise, orientation_tag
 
 IDS = np.array([[0, 1, 2], [3, 1, 255]], dtype=np.uint8)
 DECODER = IdDecoder(id_table(range(16), [255]), "")
 CLASSES = ClassSet(tuple(f"class {k}" for k in range(16)), voc_palette(16))
-
-
-def colors(height: int, width: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def gray_png(path: Path, bits: int, rows: list[list[int]]) -> None:
@@ -99,12 +95,12 @@ def test_jpeg_labels_are_refused_for_their_losses(tmp_path: Path, decoder: IdDec
 
 def test_rgb_images_come_byte_for_byte_even_one_pixel_high(tmp_path: Path) -> None:
     for height in (1, 5):
-        Image.fromarray(colors(height, 7)).save(tmp_path / "image.png")
-        assert np.array_equal(read_image(tmp_path / "image.png"), colors(height, 7))
+        Image.fromarray(noise(height, 7)).save(tmp_path / "image.png")
+        assert np.array_equal(read_image(tmp_path / "image.png"), noise(height, 7))
 
 
 def test_every_other_kind_of_image_is_converted_as_defined(tmp_path: Path) -> None:
-    rgb = colors(4, 6)
+    rgb = noise(4, 6)
     gray = rgb[..., 0]
     alpha = Image.fromarray(np.dstack([rgb, gray]))
     quantized = Image.fromarray(rgb).quantize(256)
@@ -133,10 +129,8 @@ def test_images_of_floats_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_only_upright_images_are_read(tmp_path: Path, orientation: int, suffix: str) -> None:
     """Also where Pillow turns the pixels by itself, as it does with TIFF: nothing turns the label."""
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     path = tmp_path / f"image{suffix}"
-    Image.fromarray(colors(4, 6)).save(path, exif=exif)
+    Image.fromarray(noise(4, 6)).save(path, exif=orientation_tag(orientation))
     if orientation == 1:
         assert read_image(path).shape == (4, 6, 3)
         return
@@ -154,7 +148,7 @@ def test_a_large_photograph_is_no_attack_and_pillows_own_bound_stays_what_it_was
     for bound in (30, 20, 1):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", bound)
         for suffix in (".png", ".tif", ".webp", ".jpg"):
-            Image.fromarray(colors(4, 6)).save(tmp_path / f"image{suffix}")
+            Image.fromarray(noise(4, 6)).save(tmp_path / f"image{suffix}")
             assert read_image(tmp_path / f"image{suffix}").shape == (4, 6, 3)
         Image.fromarray(IDS).save(tmp_path / "label.png")
         assert np.array_equal(read_label(tmp_path / "label.png", DECODER), IDS)
@@ -189,7 +183,7 @@ def test_a_small_file_that_claims_more_than_a_gigapixel_is_refused_by_its_claim(
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.9])
 def test_a_truncated_file_is_an_error_that_names_it(tmp_path: Path, suffix: str, share: float) -> None:
     path = tmp_path / f"image{suffix}"
-    Image.fromarray(colors(64, 64)).save(path)
+    Image.fromarray(noise(64, 64)).save(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     for read in (read_image, partial(read_label, decoder=DECODER)):
@@ -210,19 +204,19 @@ def test_text_folders_and_absent_files_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_image_and_label_of_different_sizes_are_refused_with_both(tmp_path: Path) -> None:
-    Image.fromarray(colors(4, 6)).save(tmp_path / "image.png")
+    Image.fromarray(noise(4, 6)).save(tmp_path / "image.png")
     Image.fromarray(np.zeros((6, 4), dtype=np.uint8)).save(tmp_path / "label.png")
     with pytest.raises(ValueError, match=r"image\.png is 6x4 but its label .*label\.png is 4x6"):
         file_set(tmp_path / "image.png", tmp_path / "label.png").read(0)
 
 
 def test_a_set_gives_its_samples_and_may_be_cut(tmp_path: Path) -> None:
-    Image.fromarray(colors(2, 3)).save(tmp_path / "image.png")
+    Image.fromarray(noise(2, 3)).save(tmp_path / "image.png")
     Image.fromarray(IDS).save(tmp_path / "label.png")
     pairs = [Pair(name, tmp_path / "image.png", tmp_path / "label.png") for name in "cab"]
     samples = FileSet("trial", "train", pairs, CLASSES, partial(read_label, decoder=DECODER))
     image, label = samples.read(2)
-    assert np.array_equal(image, colors(2, 3)) and np.array_equal(label, IDS)
+    assert np.array_equal(image, noise(2, 3)) and np.array_equal(label, IDS)
     assert samples.describe() == "trial, train: 3 images, 16 classes"
     assert samples.first(2).describe() == "trial, train: first 2 of 3 images, 16 classes"
     assert [samples.first(2).name(index) for index in range(2)] == ["c", "a"]

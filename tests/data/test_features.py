@@ -100,7 +100,7 @@ def test_a_computation_that_fails_or_was_killed_leaves_nothing_that_is_believed(
     assert len(said) == 1 and not lock.with_suffix(".part").exists()
 
 
-def _slow_build(root: Path, marks: Path) -> None:
+def slow_build(root: Path, marks: Path) -> None:
     def slow() -> Iterator[Computed]:
         (marks / str(os.getpid())).touch()
         for number in range(NUM_IMAGES):
@@ -115,7 +115,7 @@ def test_of_two_processes_at_once_one_computes(tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_slow_build, args=(tmp_path / "cache", marks)) for _ in range(2)]
+    processes = [context.Process(target=slow_build, args=(tmp_path / "cache", marks)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:

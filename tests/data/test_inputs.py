@@ -4,16 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.ExifTags import Base
 
 from data.inputs import INPUT_HINT, read_photograph, requests
-
-ORIENTATION = 0x0112
-
-
-def pixels(height: int = 4, width: int = 6) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+from tests.helpers.pictures import noise, orientation_tag
 
 
 def touched(folder: Path, *names: str) -> None:
@@ -39,11 +34,10 @@ def test_a_photograph_is_turned_as_pillow_turns_it_and_its_map_is_turned_back(
     tmp_path: Path, orientation: int, suffix: str
 ) -> None:
     """The file's pixels show the upright picture once Pillow has applied the tag; all formats are lossless here."""
-    file_HW3, path = pixels(), tmp_path / f"image{suffix}"
-    image, exif = Image.fromarray(file_HW3), Image.Exif()
-    exif[ORIENTATION] = orientation
-    image.save(path, exif=exif, **({"lossless": True, "exact": True} if suffix == ".webp" else {}))
-    image.getexif()[ORIENTATION] = orientation
+    file_HW3, path = noise(4, 6), tmp_path / f"image{suffix}"
+    image, lossless = Image.fromarray(file_HW3), {"lossless": True, "exact": True} if suffix == ".webp" else {}
+    image.save(path, exif=orientation_tag(orientation), **lossless)
+    image.getexif()[Base.Orientation] = orientation
     photograph = read_photograph(path)
     assert np.array_equal(photograph.upright_HW3, np.array(ImageOps.exif_transpose(image)))
     assert np.array_equal(photograph.on_file_grid(photograph.upright_HW3[..., 0]), file_HW3[..., 0])
@@ -51,10 +45,8 @@ def test_a_photograph_is_turned_as_pillow_turns_it_and_its_map_is_turned_back(
 
 @pytest.mark.parametrize("nonsense", [0, 9])
 def test_a_tag_without_meaning_turns_nothing(tmp_path: Path, nonsense: int) -> None:
-    exif = Image.Exif()
-    exif[ORIENTATION] = nonsense
-    Image.fromarray(pixels()).save(tmp_path / "image.png", exif=exif)
-    assert np.array_equal(read_photograph(tmp_path / "image.png").upright_HW3, pixels())
+    Image.fromarray(noise(4, 6)).save(tmp_path / "image.png", exif=orientation_tag(nonsense))
+    assert np.array_equal(read_photograph(tmp_path / "image.png").upright_HW3, noise(4, 6))
 
 
 # Names

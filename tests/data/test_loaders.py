@@ -4,8 +4,6 @@ import multiprocessing
 import multiprocessing.resource_sharer
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -15,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import torch.utils.data._utils
-from numpy.typing import NDArray
 
 from configs.errors import UserError
 from configs.schema import AugmentConfig
@@ -23,11 +20,12 @@ from data import loaders
 from data.labels import CAMVID
 from data.loaders import Batch, shuffled_keys, train_batches, validation_batches
 from data.transforms import TrainTransform, is_mirrored
+from tests.helpers.pictures import Pixels, noise
+from tests.helpers.programs import run_code
 
 EVERYTHING = AugmentConfig(mirror=True, scale_min=0.5, scale_max=2, rotation_deg=20, color=0.5)
 TRANSFORM = TrainTransform(EVERYTHING, (16, 24), 4)
 CELLS = TrainTransform(EVERYTHING, (16, 24), 4, "cells")
-Pixels = NDArray[np.uint8]
 
 
 class Numbered:
@@ -46,7 +44,7 @@ class Numbered:
 
     def read(self, index: int) -> tuple[Pixels, Pixels]:
         height, width = self.sizes_px[index]
-        image = np.random.default_rng(index).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        image = noise(height, width, seed=index)
         return image, image[..., 0]
 
     def describe(self) -> str:
@@ -291,7 +289,6 @@ next(batches)
 print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
 raise SystemExit(7)
 """
-    root = Path(__file__).parents[2]
-    ended = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
+    ended = run_code(script)
     assert ended.returncode == 7, ended.stderr
     assert not any(Path(f"/proc/{pid}").exists() for pid in ended.stdout.split())

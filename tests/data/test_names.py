@@ -4,15 +4,14 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from configs.check import problems
-from configs.schema import Config, DataConfig, FolderConfig
+from configs.rules import problems
+from configs.schema import Config
 from data.build import digest, open_images
 from data.inputs import read_photograph, requests, write_ids
 from data.names import readable, without_suffix
+from tests.helpers.data_sets import folder_config, write_label
 
 ODD = {
     b"caf\xe9": r"caf\xe9",
@@ -26,16 +25,10 @@ ODD = {
 }
 
 
-def written(folder: Path, name: bytes, suffix: str) -> Path:
-    path = folder / os.fsdecode(name + suffix.encode())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        Image.fromarray(np.zeros((4, 6), dtype=np.uint8)).save(file, format="PNG")
+def write_png(folder: Path, name: bytes) -> Path:
+    path = folder / os.fsdecode(name + b".png")
+    write_label(path)
     return path
-
-
-def own(root: Path, **keys: str) -> DataConfig:
-    return DataConfig(name="folder", root=str(root), folder=FolderConfig(class_names=["a", "b"], **keys))
 
 
 @pytest.mark.parametrize(("name", "shown"), ODD.items())
@@ -52,17 +45,17 @@ def test_a_suffix_ends_at_its_own_length_whatever_case_does_to_letters() -> None
 
 def test_a_data_set_of_any_names_is_opened_hashed_and_read(tmp_path: Path) -> None:
     for name in ODD:
-        written(tmp_path / "train" / "images", name, ".png")
-        written(tmp_path / "train" / "labels", name, ".png")
-    images = open_images(own(tmp_path), "train")
+        write_png(tmp_path / "train" / "images", name)
+        write_png(tmp_path / "train" / "labels", name)
+    images = open_images(folder_config(tmp_path), "train")
     assert {images.name(index) for index in range(len(images))} == set(ODD.values())
     assert len(digest(images)) == 64 and all(images.read(index)[1].shape == (4, 6) for index in range(len(images)))
 
 
 def test_a_list_names_files_that_are_not_utf_8_by_their_bytes(tmp_path: Path) -> None:
     for kind in ("images", "labels"):
-        written(tmp_path / "train" / kind, b"caf\xe9", ".png")
-    config = own(tmp_path, list_file="list.txt")
+        write_png(tmp_path / "train" / kind, b"caf\xe9")
+    config = folder_config(tmp_path, list_file="list.txt")
     (tmp_path / "list.txt").write_bytes(b"caf\xe9.png\n")
     assert open_images(config, "train").name(0) == r"caf\xe9"
     (tmp_path / "list.txt").write_bytes(b"th\xe9\n")
@@ -75,17 +68,17 @@ def test_a_list_names_files_that_are_not_utf_8_by_their_bytes(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", [name for name in ODD if b"/" not in name])
 def test_every_message_shows_the_path_in_one_line(tmp_path: Path, name: bytes) -> None:
-    image = written(tmp_path / "train" / "images", name, ".png")
-    label = written(tmp_path / "train" / "labels", name, ".png")
+    image = write_png(tmp_path / "train" / "images", name)
+    label = write_png(tmp_path / "train" / "labels", name)
     messages = []
     for content in (b"", b"no image", image.read_bytes()[:40]):
         label.write_bytes(content)
         with pytest.raises(ValueError) as error:
-            open_images(own(tmp_path), "train").read(0)
+            open_images(folder_config(tmp_path), "train").read(0)
         messages.append(str(error.value))
-    written(tmp_path / "train" / "labels", b"other", ".png")
+    write_png(tmp_path / "train" / "labels", b"other")
     label.unlink()
-    for config in (own(tmp_path), own(tmp_path, images=f"{{split}}/{os.fsdecode(name)}")):
+    for config in (folder_config(tmp_path), folder_config(tmp_path, images=f"{{split}}/{os.fsdecode(name)}")):
         with pytest.raises(ValueError) as error:
             open_images(config, "train")
         messages.append(str(error.value))
@@ -98,7 +91,7 @@ def test_every_message_shows_the_path_in_one_line(tmp_path: Path, name: bytes) -
 
 def test_a_label_map_has_the_bytes_of_the_images_name(tmp_path: Path) -> None:
     for name in ODD:
-        written(tmp_path / "in", name, ".png")
+        write_png(tmp_path / "in", name)
     for image, target in requests(tmp_path / "in", tmp_path / "out"):
         write_ids(target, read_photograph(image).upright_HW3[..., 0])
     root = os.fsencode(tmp_path / "out")
@@ -110,6 +103,6 @@ def test_a_root_that_a_log_cannot_hold_is_refused_before_the_run_and_a_link_to_i
     root = tmp_path / os.fsdecode(b"r\xe9")
     root.mkdir()
     (tmp_path / "link").symlink_to(root, target_is_directory=True)
-    (problem,) = problems(Config(data=own(root)))
+    (problem,) = problems(Config(data=folder_config(root)))
     assert r"/r\xe9: the folder's name is not UTF-8" in problem and "symbolic link" in problem
-    assert problems(Config(data=own(tmp_path / "link"))) == []
+    assert problems(Config(data=folder_config(tmp_path / "link"))) == []

@@ -34,13 +34,13 @@ def pairs() -> list[tuple[Scene, Scene]]:
     return [(draw("train", index, 256, "day"), draw("train", index, 256, "night")) for index in range(50)]
 
 
-def _lowest_sky_row(by_day: Scene, by_night: Scene) -> int:
+def lowest_sky_row(by_day: Scene, by_night: Scene) -> int:
     """The lowest row in which the sky shows, be it in the pixels or in the labels."""
     changed = (by_day[0] != by_night[0]).any(axis=2) | np.isin(by_day[1], SKIES)
     return int(np.flatnonzero(changed.any(axis=1)).max())
 
 
-def _twin_rows(label: NDArray[np.uint8]) -> NDArray[np.intp]:
+def twin_rows(label: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Rows of all twins and of the void borders that touch them."""
     twin = np.isin(label, TWINS)
     _, pieces = cv2.connectedComponents((twin | (label == VOID)).astype(np.uint8))
@@ -51,7 +51,7 @@ def test_the_other_sky_changes_no_pixel_below_the_horizon(pairs: list[tuple[Scen
     for by_day, by_night in pairs:
         changed = (by_day[0] != by_night[0]).any(axis=2)
         assert not (changed & ~np.isin(by_day[1], (*SKIES, VOID))).any()
-        assert _lowest_sky_row(by_day, by_night) < 0.2 * 256
+        assert lowest_sky_row(by_day, by_night) < 0.2 * 256
 
 
 def test_the_other_sky_swaps_the_twins_and_the_sky_and_no_other_label(pairs: list[tuple[Scene, Scene]]) -> None:
@@ -70,7 +70,7 @@ def test_the_drawn_scene_is_the_one_under_its_own_sky() -> None:
 
 def test_every_twin_lies_beyond_the_small_field_and_inside_the_large_one(pairs: list[tuple[Scene, Scene]]) -> None:
     for by_day, by_night in pairs:
-        distances = _twin_rows(by_day[1]) - _lowest_sky_row(by_day, by_night)
+        distances = twin_rows(by_day[1]) - lowest_sky_row(by_day, by_night)
         assert distances.min() >= NEAREST_PX
         assert distances.max() <= FARTHEST_PX
 
@@ -79,7 +79,7 @@ def test_every_twin_lies_beyond_the_small_field_and_inside_the_large_one(pairs: 
 def test_the_distances_hold_at_every_size(size_px: int) -> None:
     for index in range(3):
         by_day, by_night = (draw("val", index, size_px, sky) for sky in ("day", "night"))
-        distances = _twin_rows(by_day[1]) - _lowest_sky_row(by_day, by_night)
+        distances = twin_rows(by_day[1]) - lowest_sky_row(by_day, by_night)
         assert distances.min() >= NEAREST_PX
         assert distances.max() <= FARTHEST_PX
         assert {BUTTERFLY, TULIP} <= set(np.unique(by_day[1]))
@@ -133,7 +133,7 @@ def test_train_and_val_share_no_scene() -> None:
         assert (train.read(index)[1] != val.read(index)[1]).any()
 
 
-def test_arrays_are_read_only_bytes_of_the_asked_size() -> None:
+def test_arrays_are_read_only_bytes_of_the_requested_size() -> None:
     scenes = Shapes(ShapesConfig(size_px=200, num_val=3), "val")
     image, label = scenes.read(2)
     assert image.shape == (200, 200, 3)

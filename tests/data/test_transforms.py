@@ -5,25 +5,20 @@ from itertools import product
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from configs.schema import AugmentConfig
 from data.labels import VOID
-from data.transforms import TrainTransform, _rotation_spare, is_mirrored
+from data.transforms import TrainTransform, is_mirrored, rotation_spare_px
+from tests.helpers.pictures import Pixels, noise
 
 EVERYTHING = AugmentConfig(mirror=True, scale_min=0.5, scale_max=2, rotation_deg=30, color=0.8)
 NOTHING = AugmentConfig(mirror=False)
-Pixels = NDArray[np.uint8]
 
 
 def coordinates(height: int, width: int) -> Pixels:
     """Red is the column and green the row of every pixel."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([columns, rows, np.zeros_like(rows)], axis=2).astype(np.uint8)
-
-
-def noise(height: int, width: int) -> Pixels:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def test_the_same_key_gives_the_same_sample_whatever_was_drawn_before() -> None:
@@ -167,10 +162,10 @@ def test_rotation_brings_nothing_from_outside_the_reflected_image() -> None:
 
 
 def test_the_cut_before_a_rotation_holds_the_rotated_input() -> None:
-    assert _rotation_spare((100, 100), 0) == (0, 0)
-    assert _rotation_spare((100, 100), 45) == (22, 22)  # (141.42 - 100) / 2 = 20.71, up, and 1
-    assert _rotation_spare((100, 100), 180) == (22, 22)  # 45 degrees are the worst for a square
-    assert _rotation_spare((30, 40), 180) == (11, 6)  # the diagonal is 50
+    assert rotation_spare_px((100, 100), 0) == (0, 0)
+    assert rotation_spare_px((100, 100), 45) == (22, 22)  # (141.42 - 100) / 2 = 20.71, up, and 1
+    assert rotation_spare_px((100, 100), 180) == (22, 22)  # 45 degrees are the worst for a square
+    assert rotation_spare_px((30, 40), 180) == (11, 6)  # the diagonal is 50
 
 
 @pytest.mark.parametrize("augment", [NOTHING, EVERYTHING], ids=["nothing", "everything"])

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from configs.plain import to_plain
 from configs.schema import Config
 from engine.runs.header import ClassTable, DataDigest, RunHeader, ScheduleFigures
 
@@ -10,7 +9,7 @@ from engine.runs.header import ClassTable, DataDigest, RunHeader, ScheduleFigure
 def run_header(**parts: Any) -> RunHeader:
     """Of the default config on two classes; `parts` are fields of the header to have otherwise."""
     default: dict[str, Any] = {
-        "config": to_plain(Config()),
+        "config": Config().model_dump(),
         "classes": ClassTable(["road", "car"], [[0, 0, 0], [9, 9, 9]]),
         "runtime": {"device": "cpu", "precision": "float32", "threads": 2},
         "versions": {"torch": "2"},

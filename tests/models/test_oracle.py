@@ -16,7 +16,8 @@ from engine.evaluation.grid import upsample
 from engine.evaluation.inference import probabilities
 from models.build import build_context, read_released
 from models.frontend import Frontend
-from tests.models.caffe_files import MARGIN_PX, RELEASED, Network, prototxt, random_blobs, written
+from tests.helpers.caffe_files import write_caffemodel
+from tests.helpers.released_networks import MARGIN_PX, RELEASED, Network, prototxt, random_blobs
 
 NARROW = 1 / 16  # of VGG's channels: every layer and every border as at full width, 1/256 of the work
 LAYOUTS = {  # each way to write a file once
@@ -39,7 +40,7 @@ class Pair:
     def __init__(self, name: str, folder: Path, width: float) -> None:
         self.network = RELEASED[name]
         self.rows = self.network.rows(width)
-        self.file = written(folder / f"{name}.caffemodel", random_blobs(self.rows, seed=0), *LAYOUTS[name])
+        self.file = write_caffemodel(folder / f"{name}.caffemodel", random_blobs(self.rows, seed=0), *LAYOUTS[name])
         config = named_config(self.network, f"model.frontend.width={width}")
         # Ours for both: it may lack their last digits, which layers of random weights would magnify.
         self.mean_bgr = np.array(config.mean_rgb[::-1], np.float32)

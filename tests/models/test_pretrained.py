@@ -11,27 +11,26 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, vgg16
 
-from configs.check import WEIGHTS
 from configs.compose import compose
+from configs.rules import WEIGHTS
 from configs.schema import FrontendConfig
 from models.frontend import Frontend
 from models.pretrained import OPTIONS, Pretrained, load_into, read_pretrained
+from tests.helpers.networks import NARROW_CHANNELS, narrow_vgg
 
 FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # torchvision's convolutions
-NARROW = [2, 3, 4, 5, 5]
 
 
 def frontend(num_classes: int = 3, **changes: object) -> Frontend:
-    """VGG's depths, a few channels wide, with the paper's 7x7 fc6."""
-    settings = {"channels": NARROW, "fc6_kernel": 7, "fc6_dilation": 4, "fc_channels": 6} | changes
-    return Frontend(FrontendConfig(**settings), num_classes, "zero")  # type: ignore[arg-type]
+    return Frontend(narrow_vgg(**changes), num_classes, "zero")
 
 
 def torchvision_state(with_classifier: bool = False) -> dict[str, Tensor]:
     """What torchvision would save of a VGG-16 that narrow."""
     generator = torch.Generator().manual_seed(0)
     shapes: dict[str, tuple[int, ...]] = {}
-    channels = [3, *(width for width, depth in zip(NARROW, (2, 2, 3, 3, 3), strict=True) for _ in range(depth))]
+    blocks = zip(NARROW_CHANNELS, (2, 2, 3, 3, 3), strict=True)
+    channels = [3, *(width for width, depth in blocks for _ in range(depth))]
     for index, (before, after) in zip(FEATURES, pairwise(channels), strict=True):
         shapes |= {f"features.{index}.weight": (after, before, 3, 3), f"features.{index}.bias": (after,)}
     if with_classifier:
@@ -118,7 +117,7 @@ def test_our_own_names_are_understood_and_other_classes_are_not_loaded(tmp_path:
 
 def test_a_shorter_front_end_takes_the_layers_it_has(tmp_path: Path) -> None:
     state = torchvision_state()
-    target = frontend(depths=[2, 2, 3], channels=NARROW[:3], dilations=[1, 1, 1])
+    target = frontend(depths=[2, 2, 3], channels=NARROW_CHANNELS[:3], dilations=[1, 1, 1])
     report = load_into(target, read_pretrained(saved(tmp_path / "vgg.safetensors", state)))
     assert torch.equal(target.get_parameter("conv3_3.weight"), state["features.14.weight"])
     assert set(report.unused) == {f"conv{block}_{i}.{kind}" for block in (4, 5) for i in (1, 2, 3)

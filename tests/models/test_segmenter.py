@@ -1,6 +1,5 @@
 """The network's shapes, borders, preprocessing and freezing."""
 
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -11,6 +10,7 @@ from models import geometry
 from models.build import build_context, build_segmenter, restore_segmenter
 from models.frontend import Frontend
 from models.segmenter import Segmenter
+from tests.helpers.networks import tiny_frontend
 
 MEAN = (120.0, 110.0, 100.0)
 
@@ -44,21 +44,19 @@ def test_basic_and_large_have_the_papers_parameters(widths: list[int], count: in
 
 @pytest.mark.parametrize("padding", get_args(Padding))
 @pytest.mark.parametrize("size", [(64, 80), (61, 83)])
-def test_output_has_the_computed_size(tiny_frontend: FrontendConfig, padding: Padding, size: tuple[int, int]) -> None:
-    segmenter = build(ModelConfig(frontend=tiny_frontend, padding=padding))
+def test_output_has_the_computed_size(padding: Padding, size: tuple[int, int]) -> None:
+    segmenter = build(ModelConfig(frontend=tiny_frontend(), padding=padding))
     height, width = (side + 2 * segmenter.margin_px for side in size)
     logits = segmenter(torch.zeros(2, 3, height, width, dtype=torch.uint8))
     assert logits.shape == (2, 5, -(-size[0] // 8), -(-size[1] // 8))
 
 
-def test_two_front_ends_of_one_shape_and_other_dilations_have_digests_of_their_own(
-    tiny_frontend: FrontendConfig,
-) -> None:
+def test_two_front_ends_of_one_shape_and_other_dilations_have_digests_of_their_own() -> None:
     """The same weights, but margins of 39, 31 and 0 px: their maps differ."""
     configs = [
-        ModelConfig(frontend=tiny_frontend),
-        ModelConfig(frontend=replace(tiny_frontend, fc6_dilation=1)),
-        ModelConfig(frontend=tiny_frontend, padding="zero"),
+        ModelConfig(frontend=tiny_frontend()),
+        ModelConfig(frontend=tiny_frontend(fc6_dilation=1)),
+        ModelConfig(frontend=tiny_frontend(), padding="zero"),
     ]
     networks = [build(config) for config in configs]
     assert len({network.margin_px for network in networks}) == 3
@@ -75,9 +73,9 @@ def test_context_keeps_the_size_of_its_maps(context_padding: ContextPadding) -> 
     assert build_context(config, 3, seed=0)(torch.zeros(1, 3, 9, 12)).shape == (1, 3, 9, 12)
 
 
-def test_one_pixel_reaches_exactly_the_computed_field(tiny_frontend: FrontendConfig) -> None:
+def test_one_pixel_reaches_exactly_the_computed_field() -> None:
     """Gradients of one output cell fill the receptive field and nothing beyond it."""
-    config = ModelConfig(frontend=tiny_frontend, context=ContextConfig(dilations=[1, 2]))
+    config = ModelConfig(frontend=tiny_frontend(), context=ContextConfig(dilations=[1, 2]))
     segmenter = build(config)
     segmenter.insert_context(build_context(config, 5, seed=0))
     randomized(segmenter.double())
@@ -96,10 +94,10 @@ def test_one_pixel_reaches_exactly_the_computed_field(tiny_frontend: FrontendCon
     assert centre == 8 * 12 + 3.5
 
 
-def test_mean_is_the_models_own_and_rides_in_its_state(tiny_frontend: FrontendConfig) -> None:
-    segmenter = build(ModelConfig(frontend=tiny_frontend))
+def test_mean_is_the_models_own_and_rides_in_its_state() -> None:
+    segmenter = build(ModelConfig(frontend=tiny_frontend()))
     assert segmenter.state_dict()["mean_rgb"].flatten().tolist() == list(MEAN)
-    other = build(ModelConfig(frontend=tiny_frontend, mean_rgb=[1.0, 2.0, 3.0]))
+    other = build(ModelConfig(frontend=tiny_frontend(), mean_rgb=[1.0, 2.0, 3.0]))
     assert other.state_dict()["mean_rgb"].flatten().tolist() == [1.0, 2.0, 3.0]
 
 
@@ -109,8 +107,8 @@ def test_fresh_basic_context_is_relu_bit_for_bit() -> None:
     assert torch.equal(context(maps), maps.relu())
 
 
-def test_frozen_front_end_has_no_gradient_and_no_dropout(tiny_frontend: FrontendConfig) -> None:
-    config = ModelConfig(frontend=tiny_frontend)
+def test_frozen_front_end_has_no_gradient_and_no_dropout() -> None:
+    config = ModelConfig(frontend=tiny_frontend())
     segmenter = build(config)
     segmenter.insert_context(build_context(config, 5, seed=0))
     segmenter.freeze(frontend=True, blocks=0)
@@ -125,15 +123,15 @@ def test_frozen_front_end_has_no_gradient_and_no_dropout(tiny_frontend: Frontend
     assert segmenter.frontend.training
 
 
-def test_frozen_blocks_keep_their_weights_and_the_rest_learns(tiny_frontend: FrontendConfig) -> None:
-    segmenter = build(ModelConfig(frontend=tiny_frontend))
+def test_frozen_blocks_keep_their_weights_and_the_rest_learns() -> None:
+    segmenter = build(ModelConfig(frontend=tiny_frontend()))
     segmenter.freeze(frontend=False, blocks=2)
     learning = {name.split(".")[0] for name, p in segmenter.frontend.named_parameters() if p.requires_grad}
     assert learning == {"conv3_1", "conv4_1", "fc6", "fc7", "final"}
 
 
-def test_restored_network_gives_the_same_bits(tiny_frontend: FrontendConfig) -> None:
-    config = ModelConfig(frontend=tiny_frontend)
+def test_restored_network_gives_the_same_bits() -> None:
+    config = ModelConfig(frontend=tiny_frontend())
     segmenter = build(config)
     segmenter.insert_context(build_context(config, 5, seed=0))
     randomized(segmenter)
@@ -143,7 +141,7 @@ def test_restored_network_gives_the_same_bits(tiny_frontend: FrontendConfig) -> 
     assert torch.equal(restored(images), segmenter(images))
 
 
-def test_another_architecture_is_refused_with_names_and_shapes(tiny_frontend: FrontendConfig) -> None:
-    state = build(ModelConfig(frontend=tiny_frontend)).state_dict()
+def test_another_architecture_is_refused_with_names_and_shapes() -> None:
+    state = build(ModelConfig(frontend=tiny_frontend())).state_dict()
     with pytest.raises(ValueError, match=r"final\.weight: \(5, 16, 1, 1\) in the file, \(6, 16, 1, 1\) in the network"):
-        restore_segmenter(ModelConfig(frontend=tiny_frontend), 6, state)
+        restore_segmenter(ModelConfig(frontend=tiny_frontend()), 6, state)

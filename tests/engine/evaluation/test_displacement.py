@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from configs.schema import (
     VOID,
     ContextConfig,
-    FrontendConfig,
     Head,
     LossConfig,
     ModelConfig,
@@ -20,6 +19,7 @@ from engine.evaluation.inference import probabilities, whole_logits
 from engine.training.losses import CrossEntropy
 from models.build import build_context, build_segmenter
 from models.segmenter import Segmenter
+from tests.helpers.networks import tiny_frontend
 
 # Where a cell sits, px, and where the loss is taken, as the authors train each head.
 TRAINING = {"interpolated": (0.0, "cells"), "transposed": (3.5, "pixels")}
@@ -47,9 +47,7 @@ def photometer(head: Head) -> Segmenter:
     Of a bright channel alone, max pooling would draw every bright side half a cell wider.
     """
     config = ModelConfig(
-        frontend=FrontendConfig(
-            depths=[1, 1, 1, 1], channels=[2] * 4, dilations=[1, 1, 1, 2], fc6_kernel=3, fc6_dilation=2, fc_channels=2
-        ),
+        frontend=tiny_frontend(channels=[2] * 4, fc_channels=2),
         head=head,
         node_offset_px=TRAINING[head][0],
         mean_rgb=[0.0] * 3,

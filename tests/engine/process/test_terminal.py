@@ -2,17 +2,14 @@
 
 import io
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from engine.process import terminal
 from engine.process.terminal import SurvivingStream
+from tests.helpers.programs import run_code, start_code
 
-ROOT = Path(__file__).resolve().parents[3]
 SPEAK = """
 import sys
 from engine.process.exits import guarded
@@ -29,9 +26,7 @@ sys.exit(guarded(command, ""))
 
 def test_a_closed_pipe_ends_no_program_and_leaves_no_complaint() -> None:
     """As under `| head -1`."""
-    speaker = subprocess.Popen(
-        [sys.executable, "-c", SPEAK], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    speaker = start_code(SPEAK)
     assert speaker.stdout is not None and speaker.stderr is not None
     assert speaker.stdout.readline() == "line 0\n"
     speaker.stdout.close()
@@ -60,7 +55,7 @@ def test_a_blocked_pipe_costs_its_patience_once_and_speaks_again_when_it_is_read
 
 def test_a_path_that_is_no_text_is_shown_and_silences_nothing() -> None:
     code = SPEAK.replace('print(f"line {number}")', 'print("a\\udce9.png") if number < 2 else None')
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = run_code(code)
     assert done.stdout == "a\\udce9.png\n" * 2 and done.returncode == 7
 
 

@@ -4,9 +4,8 @@ import copy
 import os
 import pickle
 import random
-import subprocess
-import sys
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from configs.errors import DamagedFileError
 from engine.runs import checkpoint
 from engine.runs.folder import RunFolder
+from tests.helpers.programs import run_code, start_code
 
-ROOT = Path(__file__).resolve().parents[3]
 CONTENT: dict[str, Any] = {"model": {"weight": torch.arange(300.0)}, "progress": {"step": 3, "best": None}}
 
 
@@ -72,19 +71,32 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "executed").exists()
 
 
+def seal(path: Path) -> None:
+    """The checksum of an archive without a comment becomes its comment, whose length, 71 bytes, comes before it."""
+    content = path.read_bytes()[:-2] + (71).to_bytes(2, "little")
+    path.write_bytes(content + b"sha256:" + sha256(content).hexdigest().encode())
+
+
+def test_the_seal_is_the_checksum_of_all_that_comes_before_it(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "a.pt", CONTENT)
+    content = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "a.pt").write_bytes(content[:-73] + bytes(2))  # without the comment and its length
+    seal(tmp_path / "a.pt")
+    assert (tmp_path / "a.pt").read_bytes() == content
+
+
 def sealed_zip(
     path: Path, pickled: bytes, payload: bytes, compression: int = zipfile.ZIP_STORED, names: int = 1
 ) -> None:
     """An archive with the right checksum, as one who knows the format would write it; the payload under many names."""
-    with path.open("w+b") as file:
-        with zipfile.ZipFile(file, "w", compression) as archive:
-            archive.writestr("archive/data.pkl", pickled)
-            archive.writestr("archive/0", payload)
-            for number in range(1, names):
-                record = copy.copy(archive.filelist[-1])
-                record.filename = f"archive/{number}"
-                archive.filelist.append(record)
-        checkpoint._seal(file)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/0", payload)
+        for number in range(1, names):
+            record = copy.copy(archive.filelist[-1])
+            record.filename = f"archive/{number}"
+            archive.filelist.append(record)
+    seal(path)
 
 
 class Bytes:
@@ -123,9 +135,7 @@ else:
 grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 sys.exit(f"{grown_kib} KiB more" if grown_kib > 32 * 1024 else 0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", load, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    done = run_code(load, path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a.pt: not written by this project" in done.stdout
 
@@ -163,9 +173,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 checkpoint.save(Path(sys.argv[1]), {"weight": torch.zeros(100_000)})
 """
-    done = subprocess.run(
-        [sys.executable, "-c", fill, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    done = run_code(fill, path)
     assert done.returncode == 1
     assert "CannotWriteError" in done.stderr and "a.pt cannot be written (File too large)" in done.stderr
     assert path.read_bytes() == before
@@ -191,9 +199,7 @@ def test_the_checkpoint_before_serves_when_the_newest_is_damaged(tmp_path: Path)
 def test_one_folder_one_process(tmp_path: Path) -> None:
     hold = "from pathlib import Path; from engine.runs.folder import RunFolder; import sys; " \
         "f = RunFolder(Path(sys.argv[1])); f.acquire(); print('held', flush=True); input()"  # fmt: skip
-    holder = subprocess.Popen(
-        [sys.executable, "-c", hold, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    holder = start_code(hold, tmp_path)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(ValueError, match="in use"):
         RunFolder(tmp_path).acquire()

@@ -4,16 +4,14 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from engine.runs.files import CannotWriteError, FileLock, locked, replacing, write_json
+from tests.helpers.programs import start_code
 
-ROOT = Path(__file__).resolve().parents[3]
 HOLD_AND_FORK = """
 import os, sys, time
 from pathlib import Path
@@ -28,9 +26,7 @@ time.sleep(60)
 def test_a_forked_process_holds_no_lock_of_its_parent(tmp_path: Path) -> None:
     """The processes that read images live on for seconds after a kill -9; a resume must not wait for them."""
     path = tmp_path / "lock"
-    parent = subprocess.Popen(
-        [sys.executable, "-c", HOLD_AND_FORK, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    parent = start_code(HOLD_AND_FORK, path)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     assert not FileLock(path).acquire()

@@ -13,7 +13,7 @@ from configs.errors import UserError
 from engine.runs import checkpoint
 from engine.runs.shared_frontend import SharedFrontend
 from tests.helpers.headers import run_header
-from tests.small_runs import small_run
+from tests.helpers.small_runs import small_run
 from train import train
 
 pytestmark = pytest.mark.precision

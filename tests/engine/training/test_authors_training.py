@@ -1,54 +1,45 @@
-"""The authors' training by brute force: numpy and loops, the gradients written out, nothing of ours and no autograd.
+"""`StageLoop` gives the losses and weights of the authors' training, done by brute force in authors_training.py.
 
 Facts of the paper and of the code: reflection at the image's edge, labels sampled at pixels 8i, cross-entropy summed
 over the valid cells of the whole batch and divided by max(1, their number), Caffe's momentum, decay of weights only,
-biases at twice the rate, a rate that drops in steps. `StageLoop` must give the same losses and the same weights.
+biases at twice the rate, a rate that drops in steps.
 """
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from configs.schema import (
     AugmentConfig,
     ContextConfig,
-    FrontendConfig,
     LossConfig,
     Mirror,
     ModelConfig,
     MomentumForm,
     OptimizerConfig,
-    RuntimeConfig,
     ScheduleConfig,
     StageConfig,
 )
 from data.labels import ClassSet
 from data.loaders import Batch, shuffled_keys, train_batches
 from data.transforms import TrainTransform
-from engine.process.stop import StopRequest
-from engine.runs.progress import Progress
-from engine.runtime import choose_runtime
-from engine.training.listener import SilentListener
-from engine.training.loop import StageLoop
 from engine.training.losses import CrossEntropy
-from engine.training.optimizers import build_optimizer
 from models.build import build_context, build_segmenter
 from models.segmenter import Segmenter
+from tests.helpers.authors_training import VOID, Array, Authors, sampled
+from tests.helpers.networks import tiny_frontend
+from tests.helpers.training import run_stage
 
 STEPS, BATCH, DROP_STEPS, LR, DECAY = 20, 2, 7, 0.01, 5e-4
-HEIGHT, WIDTH, CLASSES, VOID, SEED = 32, 40, 3, 255, 4
+HEIGHT, WIDTH, CLASSES, SEED = 32, 40, 3, 4
 MEAN_RGB, SCALE = (110.0, 100.0, 90.0), 1 / 64
 MARGIN_PX = 39  # half of 2 + 2 * 2 + 4 * 2 (conv1 to conv3), 8 * 4 (conv4, dilation 2) and 8 * 4 (fc6, dilation 2)
 ALL_VOID_STEP, ONE_CELL_STEP = 9, 12
-Array = NDArray[Any]
-Back = Callable[[Array], Array]
 Batches = Callable[[int, int], Iterator[Batch]]
 
 
@@ -90,15 +81,7 @@ class Scenes:
 def network() -> Segmenter:
     """Fresh, but with answers and noise large enough that every layer matters from the first step. Copy it."""
     config = ModelConfig(
-        frontend=FrontendConfig(
-            depths=[1, 1, 1, 1],
-            channels=[4, 4, 6, 6],
-            dilations=[1, 1, 1, 2],
-            fc6_kernel=3,
-            fc6_dilation=2,
-            fc_channels=8,
-            dropout=0,
-        ),
+        frontend=tiny_frontend(channels=[4, 4, 6, 6], fc_channels=8, dropout=0),
         context=ContextConfig(dilations=[1, 2], widths=[2, 4], noise_std=0.3),
         mean_rgb=list(MEAN_RGB),
         scale_rgb=[SCALE] * 3,
@@ -116,104 +99,6 @@ def network() -> Segmenter:
 
 # --- The authors ------------------------------------------------------------------------------------------------------
 
-FRONTEND = ["conv1_1", "pool", "conv2_1", "pool", "conv3_1", "pool", "conv4_1", "fc6", "fc7", "final"]
-CONTEXT = ["ctx_conv1", "ctx_conv2", "ctx_final"]
-DILATIONS = {"conv4_1": 2, "fc6": 2, "ctx_conv2": 2}
-
-
-@dataclass
-class Authors:
-    """Weights by name, their gradients of a batch and their velocities, all float64."""
-
-    weights: dict[str, Array]
-    momentum: float
-    gradients: dict[str, Array] = field(default_factory=dict)
-    velocities: dict[str, Array] = field(default_factory=dict)
-
-    def maps(self, image_HW3: Array) -> tuple[Array, list[Back]]:
-        padded = np.pad(image_HW3, ((MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX), (0, 0)), mode="reflect")
-        normalized = ((padded.astype(np.float64) - MEAN_RGB) * SCALE).transpose(2, 0, 1)
-        return self.forward("frontend", FRONTEND, normalized, zeros=False)
-
-    def context(self, maps: Array) -> tuple[Array, list[Back]]:
-        return self.forward("context", CONTEXT, maps, zeros=True)
-
-    def forward(self, part: str, layers: list[str], x: Array, zeros: bool) -> tuple[Array, list[Back]]:
-        """The output and the way back from it: a function of the gradient for each layer, the last layer's first."""
-        way_back: list[Back] = []
-        for layer in layers:
-            x, back = pooled(x) if layer == "pool" else self.convolved(f"{part}.{layer}", x, zeros)
-            way_back.insert(0, back)
-        return x, way_back
-
-    def convolved(self, name: str, x: Array, zeros: bool) -> tuple[Array, Back]:
-        """With zeros as far as the kernel reaches, or none; ReLU after all layers but the two final ones."""
-        w, b = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        size, dilation, relu = w.shape[-1], DILATIONS.get(name.partition(".")[2], 1), not name.endswith("final")
-        edge = dilation * (size // 2) if zeros else 0
-        x = np.pad(x, ((0, 0), (edge, edge), (edge, edge)))
-        height, width = (side - dilation * (size - 1) for side in x.shape[1:])
-        taps = [
-            (r, c, np.s_[:, r * dilation : r * dilation + height, c * dilation : c * dilation + width])
-            for r in range(size)
-            for c in range(size)
-        ]
-        y = b[:, None, None] + sum(np.tensordot(w[:, :, r, c], x[window], 1) for r, c, window in taps)
-        y = np.maximum(y, 0) if relu else y
-
-        def back(g: Array) -> Array:
-            g = g * (y > 0) if relu else g
-            x_gradient, w_gradient = np.zeros_like(x), np.zeros_like(w)
-            for r, c, window in taps:
-                w_gradient[:, :, r, c] = np.tensordot(g, x[window], ((1, 2), (1, 2)))
-                x_gradient[window] += np.tensordot(w[:, :, r, c].T, g, 1)
-            self.gradients[f"{name}.weight"] = self.gradients.get(f"{name}.weight", 0) + w_gradient
-            self.gradients[f"{name}.bias"] = self.gradients.get(f"{name}.bias", 0) + g.sum((1, 2))
-            return x_gradient[:, edge : x.shape[1] - edge, edge : x.shape[2] - edge]
-
-        return y, back
-
-    def step(self, samples: list[tuple[Array, list[Back], Array]], lr: float) -> float:
-        """One step over the whole batch of (logits, way back, labels under the cells); returns the loss."""
-        self.gradients = {}
-        count = max(1, sum(int((cells != VOID).sum()) for _, _, cells in samples))
-        loss = 0.0
-        for logits, way_back, cells in samples:
-            g = np.zeros_like(logits)
-            for i, j in np.argwhere(cells != VOID):
-                exponentials = np.exp(logits[:, i, j] - logits[:, i, j].max())
-                probabilities, truth = exponentials / exponentials.sum(), cells[i, j]
-                loss -= np.log(probabilities[truth]) / count
-                g[:, i, j] = probabilities / count
-                g[truth, i, j] -= 1 / count
-            for back in way_back:
-                g = back(g)
-        for name, gradient in self.gradients.items():
-            rate, decay = (2 * lr, 0.0) if name.endswith(".bias") else (lr, DECAY)
-            velocity = self.momentum * self.velocities.get(name, 0) + rate * (gradient + decay * self.weights[name])
-            self.velocities[name], self.weights[name] = velocity, self.weights[name] - velocity
-        return float(loss)
-
-
-def pooled(x: Array) -> tuple[Array, Back]:
-    """The largest of 2x2, the output's size rounded up."""
-    channels, height, width = x.shape
-    even = np.pad(x, ((0, 0), (0, height % 2), (0, width % 2)), constant_values=-np.inf)
-    blocks = even.reshape(channels, even.shape[1] // 2, 2, even.shape[2] // 2, 2).swapaxes(2, 3)
-    flat = blocks.reshape(*blocks.shape[:3], 4)
-    where = flat.argmax(-1)[..., None]
-
-    def back(g: Array) -> Array:
-        spread = np.zeros_like(flat)
-        np.put_along_axis(spread, where, g[..., None], -1)
-        return spread.reshape(blocks.shape).swapaxes(2, 3).reshape(even.shape)[:, :height, :width]
-
-    return np.take_along_axis(flat, where, -1)[..., 0], back
-
-
-def sampled(label_HW: Array) -> Array:
-    return np.array([[label_HW[8 * i, 8 * j] for j in range(WIDTH // 8)] for i in range(HEIGHT // 8)])
-
 
 def rate(step: int) -> float:
     return LR * 0.1 ** (step // DROP_STEPS)
@@ -225,16 +110,20 @@ class Training:
     weights: dict[str, Array]
 
 
+def authors_of(model: Segmenter, momentum: float) -> Authors:
+    return Authors(weights_of(model), momentum, DECAY, MARGIN_PX, MEAN_RGB, SCALE)
+
+
 @cache
 def authors_joint(momentum: float) -> Training:
-    authors, scenes, losses = Authors(weights_of(network()), momentum), Scenes(), []
+    authors, scenes, losses = authors_of(network(), momentum), Scenes(), []
     for step in range(STEPS):
         samples = []
         for index in ORDER[step * BATCH : (step + 1) * BATCH]:
             image, label = scenes.read(index)
-            maps, way_to_image = authors.maps(image)
-            logits, way_to_maps = authors.context(maps)
-            samples.append((logits, way_to_maps + way_to_image, sampled(label)))
+            maps, frontend_backwards = authors.maps(image)
+            logits, context_backwards = authors.context(maps)
+            samples.append((logits, context_backwards + frontend_backwards, sampled(label)))
         losses.append(authors.step(samples, rate(step)))
     return Training(losses, authors.weights)
 
@@ -242,7 +131,7 @@ def authors_joint(momentum: float) -> Training:
 @cache
 def authors_context(momentum: float) -> Training:
     """Maps of unmirrored images, labels sampled, then both turned around; the front end keeps its weights."""
-    authors, scenes, losses = Authors(weights_of(network()), momentum), Scenes(), []
+    authors, scenes, losses = authors_of(network(), momentum), Scenes(), []
     for step, batch in enumerate(stream("cells", BATCH)(0, STEPS)):
         samples = []
         assert batch.mirrored_B is not None
@@ -268,17 +157,7 @@ def stream(mirror: Mirror | None, micro_batch: int) -> Batches:
     )
 
 
-class Losses(SilentListener):
-    """Keeps the loss of every step."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def step_done(self, progress: Progress, *, loss: float, **_: Any) -> None:
-        self.losses.append(loss)
-
-
-def ours(
+def our_training(
     stage: str,
     batches: Batches,
     momentum: float,
@@ -298,19 +177,8 @@ def ours(
         optimizer=OptimizerConfig(momentum=momentum, momentum_form=form, weight_decay=DECAY),
         schedule=ScheduleConfig(name="step", every_steps=DROP_STEPS, factor=0.1),
     )
-    listener = Losses()
-    loop = StageLoop(
-        config=config,
-        model=model,
-        optimizer=build_optimizer(config.optimizer, model.named_parameters()),
-        loss=CrossEntropy(LossConfig(), stride=8, node_offset_px=0),
-        runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
-        listener=listener,
-        stop=StopRequest(),
-        save_steps=STEPS,
-    )
-    loop.run(Progress(stage), batches, lambda: None, lambda: None)
-    return Training(listener.losses, weights_of(model))
+    record = run_stage(stage, model, config, batches)
+    return Training(record.losses, weights_of(model))
 
 
 def weights_of(model: Segmenter) -> dict[str, Array]:
@@ -337,42 +205,43 @@ accumulations = pytest.mark.parametrize("accumulation", [1, 2])
 @dtypes
 @accumulations
 @momenta
-def test_all_layers_learn_as_the_authors_teach_them(momentum: float, accumulation: int, dtype: torch.dtype) -> None:
+def test_joint_training_equals_the_authors(momentum: float, accumulation: int, dtype: torch.dtype) -> None:
     batches = stream(None, BATCH // accumulation)
-    found = ours("joint", batches, momentum, accumulation=accumulation, dtype=dtype)
+    ours = our_training("joint", batches, momentum, accumulation=accumulation, dtype=dtype)
     expected = authors_joint(momentum)
     assert expected.losses[ALL_VOID_STEP] == 0 < min(expected.losses[:ALL_VOID_STEP])
-    np.testing.assert_allclose(found.losses, expected.losses, rtol=LOSS_TOLERANCE)
-    assert difference(found, expected) < TOLERANCES[dtype]
-    assert difference(Training([], weights_of(network())), expected) > 0.1  # so far have they come
+    np.testing.assert_allclose(ours.losses, expected.losses, rtol=LOSS_TOLERANCE)
+    assert difference(ours, expected) < TOLERANCES[dtype]
+    assert difference(Training([], weights_of(network())), expected) > 0.1  # the weights have moved that far
 
 
 @momenta
-def test_pytorchs_momentum_leaves_the_authors_way_where_the_rate_drops(momentum: float) -> None:
-    found, expected = ours("joint", stream(None, BATCH), momentum, form="pytorch"), authors_joint(momentum)
-    seen = DROP_STEPS + 1  # the first step at the lower rate still finds the weights of the higher one
-    np.testing.assert_allclose(found.losses[:seen], expected.losses[:seen], rtol=LOSS_TOLERANCE)
-    assert np.abs(np.subtract(found.losses, expected.losses))[seen:].max() > 0.1
-    assert difference(found, expected) > 0.1
+def test_pytorchs_momentum_differs_from_the_authors_once_the_rate_drops(momentum: float) -> None:
+    ours = our_training("joint", stream(None, BATCH), momentum, form="pytorch")
+    expected = authors_joint(momentum)
+    num_equal = DROP_STEPS + 1  # the first step at the lower rate still starts from the weights of the higher one
+    np.testing.assert_allclose(ours.losses[:num_equal], expected.losses[:num_equal], rtol=LOSS_TOLERANCE)
+    assert np.abs(np.subtract(ours.losses, expected.losses))[num_equal:].max() > 0.1
+    assert difference(ours, expected) > 0.1
 
 
 @dtypes
 @accumulations
 @momenta
-def test_the_context_module_learns_from_mirrored_maps_as_the_authors_teach_it(
+def test_context_training_on_mirrored_maps_equals_the_authors(
     momentum: float, accumulation: int, dtype: torch.dtype
 ) -> None:
     batches = stream("cells", BATCH // accumulation)
-    found = ours("context", batches, momentum, accumulation=accumulation, dtype=dtype)
+    ours = our_training("context", batches, momentum, accumulation=accumulation, dtype=dtype)
     expected = authors_context(momentum)
-    np.testing.assert_allclose(found.losses, expected.losses, rtol=LOSS_TOLERANCE)
-    assert difference(found, expected) < TOLERANCES[dtype]
+    np.testing.assert_allclose(ours.losses, expected.losses, rtol=LOSS_TOLERANCE)
+    assert difference(ours, expected) < TOLERANCES[dtype]
     start = weights_of(network())
-    for name, weights in found.weights.items():
+    for name, weights in ours.weights.items():
         assert np.array_equal(weights, start[name]) == name.startswith("frontend."), name
 
 
-def test_mirrored_images_would_teach_the_context_module_something_else() -> None:
+def test_context_training_on_mirrored_images_differs_from_the_authors() -> None:
     def pixels(first: int, last: int) -> Iterator[Batch]:
         for batch in stream("cells", BATCH)(first, last):
             assert batch.mirrored_B is not None
@@ -380,7 +249,7 @@ def test_mirrored_images_would_teach_the_context_module_something_else() -> None
             images = torch.where(choice_B11[..., None], batch.images_B3HW.flip(-1), batch.images_B3HW)
             yield Batch(images, torch.where(choice_B11, batch.labels_BHW.flip(-1), batch.labels_BHW), batch.names)
 
-    assert difference(ours("context", pixels, 0.9), authors_context(0.9)) > 0.01
+    assert difference(our_training("context", pixels, 0.9), authors_context(0.9)) > 0.01
 
 
 def test_labels_sampled_in_a_mirrored_image_lie_7_px_further() -> None:

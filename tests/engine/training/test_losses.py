@@ -1,35 +1,14 @@
-"""Sum, count, divide once."""
+"""Cross-entropy: a sum and the weight to divide it by, at the cells or at the pixels."""
 
 import math
 from typing import get_args
 
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.nn import functional
 
-from configs.schema import VOID, LossConfig, LossGrid, RuntimeConfig, StageConfig
-from data.loaders import Batch
-from engine.process.stop import StopRequest
-from engine.runtime import choose_runtime
-from engine.training.listener import SilentListener
-from engine.training.loop import StageLoop
+from configs.schema import VOID, LossConfig, LossGrid
 from engine.training.losses import CrossEntropy
-
-
-class Classifier(nn.Module):
-    """A DenseModel of one layer."""
-
-    stride, margin_px, node_offset_px, num_classes, head, context = 8, 0, 0.0, 3, "interpolated", None
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.layer = nn.Conv2d(3, 3, 8, stride=8)
-
-    def frontend_maps(self, images_B3HW: Tensor) -> Tensor:
-        maps: Tensor = self.layer(images_B3HW.float() / 255)
-        return maps
 
 
 def test_even_guesses_cost_ln_c() -> None:
@@ -71,27 +50,6 @@ def test_class_weights_are_those_of_cross_entropy() -> None:
     logits = torch.randn(2, 3, 4, 4)
     reference = functional.cross_entropy(logits, targets, torch.tensor(weights), ignore_index=VOID)
     torch.testing.assert_close(loss.total(logits, targets) / loss.weight(targets), reference)
-
-
-def test_class_weights_of_a_ten_thousandth_give_the_loss_of_weights_of_1() -> None:
-    """The loss and its gradient are divided by the sum of the weights, however small."""
-    results = []
-    for weight in (1.0, 1e-4):
-        loss = CrossEntropy(LossConfig(class_weights=[weight] * 3), stride=8, node_offset_px=0.0)
-        model = Classifier()
-        step = StageLoop(
-            config=StageConfig(),
-            model=model,
-            optimizer=torch.optim.SGD(model.parameters(), lr=0.0),
-            loss=loss,
-            runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
-            listener=SilentListener(),
-            stop=StopRequest(),
-            save_steps=1,
-        )
-        images = torch.arange(3 * 16 * 16, dtype=torch.uint8).view(1, 3, 16, 16)
-        results.append(step._gradient([Batch(images, images[:, 0] % 3, ["a"])]))
-    assert results[1] == pytest.approx(results[0], rel=1e-5)
 
 
 def test_pixel_grid_compares_at_every_pixel() -> None:

@@ -25,9 +25,7 @@ from engine.runs.folder import RunFolder
 from engine.runs.progress import Progress
 from engine.runtime import choose_runtime
 from engine.training.listener import SilentListener
-from engine.training.loop import DivergedError, StageLoop
-from engine.training.losses import CrossEntropy
-from engine.training.optimizers import build_optimizer
+from engine.training.loop import DivergedError
 from engine.training.random_state import restore_random_state
 from engine.training.stages import Plan, StageRunner
 from tests.helpers.headers import run_header, schedule_figures
@@ -287,30 +285,6 @@ def test_a_run_of_a_cpu_goes_on_where_its_random_state_has_no_gpu_s(tmp_path: Pa
     assert rng.keys() == {"torch"}
     restore_random_state(rng, torch.device("cuda"), gpu_seed=1)
     assert torch.equal(torch.get_rng_state(), rng["torch"])
-
-
-def test_accumulation_changes_no_gradient() -> None:
-    """Two passes of 2 images and one of 4 give the same weights up to rounding, void unevenly spread."""
-    whole = batch_of([1, 2, 3, 4])
-    whole.labels_BHW[0] = 255
-    halves = [Batch(whole.images_B3HW[i : i + 2], whole.labels_BHW[i : i + 2], []) for i in (0, 2)]
-    gradients = []
-    for batches in ([whole], halves):
-        model = Tiny().eval()
-        config = setting()
-        loop = StageLoop(
-            config=config,
-            model=model,
-            optimizer=build_optimizer(config.optimizer, model.named_parameters()),
-            loss=CrossEntropy(config.loss, 8, 0.0),
-            runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
-            listener=SilentListener(),
-            stop=StopRequest(),
-            save_steps=1,
-        )
-        loop._gradient(list(batches))
-        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
-    torch.testing.assert_close(gradients[0], gradients[1])
 
 
 def test_divergence_stops_the_run_with_advice_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:

@@ -1,45 +1,19 @@
-"""Caffe's files: weights in the binary format, and the four networks as the authors deployed them, row for row.
+"""The four networks as the authors deployed them, row for row, and random weights for them.
 
 The rows were read in the released deploy files and owe nothing to our layer tables, so what OpenCV makes of them is an
 answer of its own.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Generator, Tensor, randn
 
-from models.caffe import message_types
-
-CONVOLUTION_V1 = 4  # the type's number in the old layout
 MARGIN_PX = 186  # of the image around what is scored
 
 
-def encoded(blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy: bool = False) -> bytes:
-    """A file of these layers: new `layer` or V1 `layers`, shapes as they are or in the old four dimensions."""
-    net = message_types()["NetParameter"](name=b"net")
-    for name, tensors in blobs.items():
-        layer = getattr(net, layout).add(
-            name=name.encode(), type=CONVOLUTION_V1 if layout == "layers" else b"Convolution"
-        )
-        for tensor in tensors:
-            blob = layer.blobs.add(data=[tensor.numpy().astype("<f4").tobytes()])
-            if legacy:
-                blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - tensor.ndim) + tuple(tensor.shape)
-            else:
-                blob.shape.dim.extend(tensor.shape)
-    content: bytes = net.SerializeToString()
-    return content
-
-
-def written(path: Path, blobs: Mapping[str, Sequence[Tensor]], layout: str = "layer", legacy: bool = False) -> Path:
-    path.write_bytes(encoded(blobs, layout, legacy))
-    return path
-
-
 class Row(NamedTuple):
-    """A layer of a deploy file, its settings in the file's words; dropout, idle there, has no row."""
+    """A layer of a deploy file, its settings by the format's names; dropout, idle there, has no row."""
 
     name: str
     num_output: int
@@ -97,7 +71,6 @@ LARGE_VOC = (
     Row("ct_fc1", 672, 3),
     Row("ct_final", 21, 1),
 )
-
 BASIC_CAMVID = basic(11, conv1_1=1, conv1_2=1, conv2_1=2, conv3_1=4, conv4_1=8, conv5_1=16, fc1=1)
 BASIC_KITTI = basic(11, conv1_1=1, conv1_2=1, conv2_1=2, conv3_1=4, conv4_1=8, fc1=1)
 BASIC_CITYSCAPES = (

@@ -1,4 +1,4 @@
-"""The words of a run on the built-in scenes that is small enough for a test."""
+"""The overrides of a run on the built-in scenes that is small enough for a test."""
 
 from collections.abc import Sequence
 
