@@ -239,7 +239,7 @@ def test_a_place_that_would_be_ignored_is_refused(trained: tuple[Path, str], tmp
 
 def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys; import train; from assembly.command import Command; from configs.schema import Config\n"
+        "import os, signal, sys, train; from assembly.command import Command; from configs.schema import Config\n"
         "def run(config):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n    import torch\n    return 0\n"
         "train.COMMAND = Command(Config, run)\n"

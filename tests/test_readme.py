@@ -18,7 +18,9 @@ COMMANDS = re.findall(r"^    \.venv/bin/python (train|eval|predict|analyze)\.py 
 def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
     for name in ("file.pth", "file.caffemodel", "image.png"):
         (tmp_path / name).touch()
-    words = shlex.split(line, comments=True)
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [shapes, _self_]\n")
+    words = [str(tmp_path) if word == "DIR" else word for word in shlex.split(line, comments=True)]
     for place, path in (
         ("DIR", tmp_path),
         ("FILE.caffemodel", tmp_path / "file.caffemodel"),

@@ -10,6 +10,7 @@ import pytest
 from configs.compose import compose
 from engine.runs import checkpoint, header
 from engine.runs.shared_frontend import SharedFrontend
+from tests.helpers.headers import run_header
 from tests.helpers.small_runs import small_run
 from train import train
 
@@ -55,9 +56,6 @@ def test_a_run_of_another_version_goes_on_and_its_history_says_so(
 
 
 def test_front_ends_are_shared_across_versions_of_the_same_code(tmp_path: Path) -> None:
-    headers = [
-        {"config": {"seed": 0}, "runtime": {"device": "cpu"}, "versions": versions}
-        for versions in ({}, {NAME: "0.0.9"}, {NAME: VERSION})
-    ]
+    headers = [run_header(versions=versions) for versions in ({}, {NAME: "0.0.9"}, {NAME: VERSION})]
     keys = {SharedFrontend.of(tmp_path, header, [], {"code": "a"}, print, lambda: None).key for header in headers}
     assert len(keys) == 1

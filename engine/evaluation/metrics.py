@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from configs.errors import UserError
 from configs.schema import VOID
@@ -51,13 +50,11 @@ class Confusion:
         self._of_images: list[Tensor] = []
 
     def add(self, predicted_BHW: Tensor, truth_BHW: Tensor) -> None:
+        """Class ids, the predicted ones below `num_classes`, those of the truth as well or void."""
+        size = self.num_classes
         for predicted_HW, truth_HW in zip(predicted_BHW.long(), truth_BHW.long(), strict=True):
-            # validate_args=False skips a costly check; predictions are an argmax, so they are always below num_classes.
-            self._of_images.append(
-                multiclass_confusion_matrix(
-                    predicted_HW, truth_HW, self.num_classes, ignore_index=VOID, validate_args=False
-                )
-            )
+            pairs = (truth_HW * size + predicted_HW)[truth_HW != VOID]
+            self._of_images.append(torch.bincount(pairs, minlength=size**2).reshape(size, size))
 
     @property
     def of_images_NKK(self) -> Tensor:

@@ -45,7 +45,7 @@ class RunFolder:
     def acquire(self) -> None:
         """Take the folder for this process and clean up after a killed one. Raises UserError if it is in use."""
         try:
-            self.is_new = self.is_new or not self.path.exists() or not any(self.path.iterdir())
+            self.is_new = self.is_new or not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             is_ours = self._lock.acquire()
         except OSError as error:

@@ -1,7 +1,6 @@
 """Every data set on little copies of its layout: one contract for all, and what a run knows its images by."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -102,7 +101,7 @@ def test_files_are_known_by_what_they_hold_and_not_by_place_or_time(tmp_path: Pa
     images = open_images(config, "train")
     before, names = content_digest(images), digest(images)
     shutil.copytree(tmp_path / "here", tmp_path / "moved")  # later times, another place
-    moved = replace(config, root=str(tmp_path / "moved"))
+    moved = config.model_copy(update={"root": str(tmp_path / "moved")})
     assert content_digest(open_images(moved, "train")) == before
     label = open_images(moved, "train").pairs[0].label  # type: ignore[attr-defined]
     write_label(label, np.full_like(np.array(Image.open(label)), 3))

@@ -72,10 +72,8 @@ def test_colours_of_void_are_named_and_any_other_is_still_refused(tmp_path: Path
 
 
 def test_a_missing_palette_is_generated(tmp_path: Path) -> None:
-    config = write_folder(tmp_path)
-    config = config.model_copy(
-        update={"folder": config.folder.model_copy(update={"class_names": [f"class {k}" for k in range(200)]})}
-    )
+    write_folder(tmp_path)
+    config = folder_config(tmp_path, class_names=[f"class {k}" for k in range(200)])
     palette = open_images(config, "train").classes.palette
     assert len(set(palette)) == 200 and min(map(max, palette)) >= 90, "no class is nearly black"
 

@@ -153,4 +153,4 @@ def test_an_unknown_split_is_refused_with_the_options() -> None:
 
 def test_scenes_without_room_for_the_distance_are_refused() -> None:
     with pytest.raises(ValueError, match=r"data\.shapes\.size_px=160.*104 px"):
-        Shapes(ShapesConfig(size_px=160), "train")
+        Shapes(ShapesConfig().model_copy(update={"size_px": 160}), "train")

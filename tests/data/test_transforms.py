@@ -1,6 +1,5 @@
 """A training sample: random, yet a pure function of its key, and nothing in it that was not in the file."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -58,7 +57,7 @@ def test_mirror_scale_and_position_are_independent_of_each_other() -> None:
 def test_a_transform_that_leaves_the_mirror_to_the_cells_mirrors_no_pixel() -> None:
     image, label = noise(60, 70), noise(60, 70)[..., 0]
     leaves = TrainTransform(EVERYTHING, (32, 40), 8, "cells")
-    without = TrainTransform(replace(EVERYTHING, mirror=False), (32, 40), 8)
+    without = TrainTransform(EVERYTHING.model_copy(update={"mirror": False}), (32, 40), 8)
     assert leaves.leaves_mirror and not without.leaves_mirror
     for index in range(20):
         for ours, theirs in zip(leaves(image, label, (1, 2, index)), without(image, label, (1, 2, index)), strict=True):

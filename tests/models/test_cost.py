@@ -81,7 +81,7 @@ def test_counting_agrees_for_200_random_schedules() -> None:
     for _ in range(200):
         dilations = [draw.randint(1, 9) for _ in range(draw.randint(1, 6))]
         widths = [draw.randint(1, 4) for _ in dilations] if draw.random() < 0.5 else []
-        config = ModelConfig(context=ContextConfig(dilations, widths))
+        config = ModelConfig(context=ContextConfig(dilations=dilations, widths=widths))
         crop_px, num_classes = (8 * draw.randint(1, 30), 8 * draw.randint(1, 30)), draw.randint(1, 12)
         cost, context = context_cost(config, num_classes, crop_px), context_of(config, num_classes)
         assert cost.parameters == parameters_of(context)
@@ -92,7 +92,9 @@ def test_counting_agrees_for_200_random_schedules() -> None:
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize("padding", get_args(Padding))
 def test_activation_memory_is_what_autograd_keeps(padding: Padding, dropout: float) -> None:
-    config = ModelConfig(tiny_frontend(dropout=dropout), ContextConfig([1, 2], [2, 3]), padding)
+    config = ModelConfig(
+        frontend=tiny_frontend(dropout=dropout), context=ContextConfig(dilations=[1, 2], widths=[2, 3]), padding=padding
+    )
     frontend = frontend_on("cpu", config, 4)
     height, width = map_cells(config, (40, 56))
     images = torch.rand(1, 3, 40 + 2 * frontend.margin_px, 56 + 2 * frontend.margin_px)
@@ -111,4 +113,4 @@ def test_known_networks_have_their_known_numbers_of_parameters() -> None:
 
 def test_multiply_adds_of_one_layer_counted_by_hand() -> None:
     """A map of 8 x 4 cells, 2 classes: 32 cells * (9 * 2 * 2 of the 3x3 + 2 * 2 of the 1x1)."""
-    assert context_cost(ModelConfig(context=ContextConfig([2])), 2, (64, 32)).multiply_adds == 32 * 40
+    assert context_cost(ModelConfig(context=ContextConfig(dilations=[2])), 2, (64, 32)).multiply_adds == 32 * 40
