@@ -57,7 +57,7 @@ class CommandLine:
     def read(self, words: Sequence[str]) -> None:
         """Sort the words into `overrides`, as Hydra takes them, and `problems`."""
         known = known_keys(self.schema)
-        settings, self.problems = _settings(words, [*filter(None, known), *self.groups], self._owners())
+        settings, self.problems = _settings(words, [*filter(None, known), *self.groups], self._owners)
         for setting in settings:
             override = self._override(setting, known)
             if override is not None:
@@ -66,12 +66,14 @@ class CommandLine:
 
     def _replaced_networks(self) -> list[str]:
         """`model=NAME` is a whole network; what it would silently replace is refused."""
-        options = {one.key_or_group: typed(one) for one in self.overrides if self.options(one.key_or_group)}
+        names = {one.key_or_group: typed(one) for one in self.overrides if isinstance(one.value(), str)}
+        if "model" not in names or not self.options("model"):
+            return []
         return [
-            f"{options[part]} beside {options['model']}, which names a whole network: leave one of them out, or set "
-            f"single keys, model.{part}.*"
+            f"{names[part]} beside {names['model']}, which names a whole network: leave one of them out, or set single "
+            f"keys, model.{part}.*"
             for part in ("frontend", "context")
-            if {"model", part} <= options.keys()
+            if part in names
         ]
 
     def _override(self, setting: Setting, known: Mapping[str, Key]) -> Override | None:
@@ -147,7 +149,9 @@ class CommandLine:
 
 def read_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], list[str]]:
     """Hydra's flags as its own parser reads them, the words that they are made of, and all other words."""
-    flags, unknown = get_args_parser().parse_known_args(list(words))
+    parser = get_args_parser()
+    parser.allow_abbrev = False  # --experiment is not --experimental-rerun
+    flags, unknown = parser.parse_known_args(list(words))
     others = Counter([*flags.overrides, *unknown])
     flag_words: list[str] = []
     other_words: list[str] = []
@@ -204,11 +208,11 @@ def typed(override: Override) -> str:
 
 
 def _settings(
-    words: Sequence[str], names: Collection[str], owners: Mapping[str, Sequence[str]]
+    words: Sequence[str], names: Collection[str], owners: Callable[[], Mapping[str, Sequence[str]]]
 ) -> tuple[list[Setting], list[str]]:
     """The settings among the words, and a problem for everything else.
 
-    `names` are the known keys and groups, `owners` gives the groups that have an option of a name.
+    `names` are the known keys and groups, `owners` gives, by name of an option, the groups that have it.
     """
     settings, problems = [], []
     position = 0
@@ -228,7 +232,7 @@ def _settings(
             assert match is not None, "the pattern takes any text"
             settings.append(Setting(match["sign"] or "", match["key"], match["value"]))
         else:
-            problems.append(_stray(word, names, owners))
+            problems.append(_stray(word, names, owners()))
     return settings, problems
 
 

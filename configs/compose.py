@@ -1,5 +1,6 @@
 """Hydra composes the YAML groups beside this file, the schema judges what it composed."""
 
+import functools
 import os
 import re
 from argparse import Namespace
@@ -101,6 +102,7 @@ def read(source: Source, kind: type[Section], words: Sequence[str]) -> CommandLi
     """The overrides among the words of a command line, and what is wrong with the others."""
     with hydra_at(source, kind, _search_path(source, words)) as loader:
 
+        @functools.cache
         def options(group: str) -> list[str]:
             return [] if "." in group else loader.get_group_options(group, results_filter=ObjectType.CONFIG)
 
@@ -229,7 +231,8 @@ def explained(error: Exception, kind: type[Section], overrides: Sequence[Overrid
         if part is None:
             return f"{missing[1]}: Hydra has no such setting; --cfg hydra shows those that it has"
         group_name = {"launcher": "launcher", "sweeper": "sweep"}[part]
-        return f"{missing[1]}: the {part} that is chosen has no such setting; choose another one by {group_name}=..."
+        options = " or ".join(f"{group_name}={option}" for option in options_of(group_name) if option != "none")
+        return f"{missing[1]}: the {part} that is chosen has no such setting; choose another one by {options}"
     return message
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from configs.errors import AGAIN_S, STOP_SIGNALS
+from configs.errors import AGAIN_S
+from engine.process.stop import stop_signals
 
 _asked_s: list[float] = []  # when this process was asked
 
@@ -21,9 +22,8 @@ class StopWish:
 
     def listen(self) -> None:
         """From now on signals of this process are wishes. The third one ends it."""
-        for number in STOP_SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores it
-                signal.signal(number, self._receive)
+        for number in stop_signals():
+            signal.signal(number, self._receive)
 
     def count(self) -> int:
         """0: go on; 1: jobs save and stop, no other begins; 2: end at once."""
