@@ -23,19 +23,10 @@ from configs.command_line import (
     text,
     typed,
 )
-from configs.compose import (
-    COMPOSITION_ERRORS,
-    FOLDER,
-    Composition,
-    Kind,
-    Source,
-    composed,
-    explained,
-    plain_of,
-    read,
-    register,
-)
+from configs.compose import COMPOSITION_ERRORS, Composition, Kind, Source, composed, plain_of, read, register
 from configs.errors import OK, WRONG_INPUT, ConfigError
+from configs.explain import explained
+from configs.files import FOLDER
 from configs.schema import Config
 from configs.validation import validated
 from engine.process.terminal import surviving_terminal

@@ -15,7 +15,8 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from configs.compose import FOLDER, compose
+from configs.compose import compose
+from configs.files import FOLDER
 from configs.schema import Config, ModelConfig
 from configs.validation import shown
 from models import geometry

@@ -2,9 +2,8 @@
 
 import functools
 import os
-import re
 from argparse import Namespace
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +27,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from configs.command_line import PARSER, CommandLine, comma_problems, text
 from configs.errors import ConfigError
-from configs.keys import did_you_mean, known_keys, takes_text, unknown_key
-from configs.rules import problems
+from configs.explain import explained, located
+from configs.files import FOLDER
+from configs.keys import did_you_mean, known_keys, takes_text
+from configs.rules import problems as rule_problems
 from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig, Section
-from configs.validation import section_message, validated, without_errors
+from configs.validation import validated, without_errors
 
-FOLDER = Path(__file__).resolve().parent
 HYDRA_VERSION = "1.3"
 PRIMARY: dict[type[Section], str] = {  # the YAML file that composing a config starts from
     Config: "train",
@@ -91,11 +91,6 @@ def composed(kind: type[Kind], words: Sequence[str], source: Source | None = Non
     if wrong or composition.config is None:
         raise ConfigError(wrong)
     return composition.config
-
-
-def options_of(group: str) -> list[str]:
-    """The YAML files of one of our groups."""
-    return sorted(path.stem for path in (FOLDER / group).glob("*.yaml"))
 
 
 def read(source: Source, kind: type[Section], words: Sequence[str]) -> CommandLine:
@@ -179,12 +174,16 @@ class Composition(Generic[Kind]):
             return Composition(validated(kind, plain, groups=groups), whole.hydra)
         except ConfigError as error:
             typed_keys = {override.key_or_group for override in overrides}
-            located = [_located(problem, source, whole.hydra.runtime.choices, typed_keys) for problem in error.problems]
-            return Composition(without_errors(kind, plain), whole.hydra, located)
+            chosen = reversed(list(whole.hydra.runtime.choices.items()))
+            files = [*(f"{group}/{option}" for group, option in chosen if option), source.name]
+            folders = [Path(folder) for folder in (source.extra_folder, source.folder) if folder]
+            problems = [located(problem, files, folders, typed_keys) for problem in error.problems]
+            return Composition(without_errors(kind, plain), whole.hydra, problems)
 
     def problems(self, *, with_rules: bool = True) -> list[str]:
         """All that is wrong; `with_rules`: also settings that cannot go together, and files that are not there."""
-        return [*self.schema_problems, *(problems(self.config) if with_rules and self.config is not None else [])]
+        rules = rule_problems(self.config) if with_rules and self.config is not None else []
+        return [*self.schema_problems, *rules]
 
 
 def plain_of(composition: DictConfig, kind: type[Section]) -> dict[str, Any]:
@@ -210,50 +209,3 @@ def _decode_interpolations(composition: DictConfig, kind: type[Section]) -> None
             continue
         if isinstance(section[name], str):
             section[name] = PARSER.parse_override(f"{name}={section[name]}").value()
-
-
-def explained(error: Exception, kind: type[Section], overrides: Sequence[Override]) -> str:
-    """What Hydra or OmegaConf says, in our words where it is about a key."""
-    message = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-    known = known_keys(kind)
-    group = re.match(r"Could not override '([\w/@]+)'\. ?No match in the defaults list", message)
-    if group:
-        section, values = known.get(group[1]), [one.value() for one in overrides if one.key_or_group == group[1]]
-        if isinstance(section, type):
-            return section_message(group[1], values[-1] if values else None, section)
-        return unknown_key(group[1], known)
-    again = re.match(r"Multiple values for (\S+)\.", message)
-    if again:
-        return f"+{again[1]}=...: {again[1]} is chosen already; write {again[1]}=... without the plus sign"
-    missing = re.match(r"Could not (?:override|append to config|delete from config).*?'?(hydra\.[\w.]+)", message)
-    if missing:
-        part = next((part for part in ("launcher", "sweeper") if missing[1].startswith(f"hydra.{part}")), None)
-        if part is None:
-            return f"{missing[1]}: Hydra has no such setting; --cfg hydra shows those that it has"
-        group_name = {"launcher": "launcher", "sweeper": "sweep"}[part]
-        options = " or ".join(f"{group_name}={option}" for option in options_of(group_name) if option != "none")
-        return f"{missing[1]}: the {part} that is chosen has no such setting; choose another one by {options}"
-    return message
-
-
-def _located(problem: str, source: Source, chosen: Mapping[str, str | None], typed_keys: Collection[str]) -> str:
-    """With the YAML file before it that a key comes from, unless it was typed."""
-    key = re.split("[=:]", problem, maxsplit=1)[0]
-    if any(key == name or key.startswith(f"{name}.") or name.startswith(f"{key}.") for name in typed_keys):
-        return problem
-    files = [f"{group}/{option}" for group, option in reversed(list(chosen.items())) if option] + [source.name]
-    for file in files:
-        for folder in filter(None, (source.extra_folder, source.folder)):
-            path = Path(folder) / f"{file}.yaml"
-            if path.is_file() and _holds(path, key):
-                place = path.relative_to(FOLDER.parent) if path.is_relative_to(FOLDER) else path
-                return f"{place}: {problem}"
-    return problem
-
-
-def _holds(path: Path, key: str) -> bool:
-    """Whether a YAML file sets a key, or the rest of one below the package that it is for."""
-    settings = OmegaConf.load(path)
-    package = re.search(r"^# *@package +(\S+)", path.read_text(), re.MULTILINE)
-    prefix = "" if package and package[1] == "_global_" else f"{package[1] if package else path.parent.name}."
-    return key.startswith(prefix) and OmegaConf.select(settings, key.removeprefix(prefix), default=None) is not None

@@ -2,8 +2,8 @@
 
 from omegaconf import OmegaConf
 
-from configs.compose import FOLDER
 from configs.errors import ConfigError
+from configs.files import FOLDER
 from configs.rules import authors_problems, scenes_problems
 from configs.schema import Config, DataConfig, EvalConfig, ModelConfig, PredictConfig, ValidationConfig
 from configs.validation import validated, with_changes

@@ -6,7 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from assembly.protocol import recipe, rows, sources, value_text, with_margin
-from configs.compose import composed, options_of
+from configs.compose import composed
+from configs.files import options_of
 from configs.schema import AnalyzeConfig
 
 PAGE = Path(__file__).resolve().with_name("protocol.md")

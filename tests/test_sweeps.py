@@ -19,8 +19,9 @@ from hydra import initialize_config_dir
 
 import analyze
 from assembly.command import Command
-from configs.compose import FOLDER, HYDRA_VERSION
+from configs.compose import HYDRA_VERSION
 from configs.errors import ConfigError
+from configs.files import FOLDER
 from configs.schema import Config
 from engine.runs import checkpoint
 from engine.sweeps.sweep import Done

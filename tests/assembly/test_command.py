@@ -11,7 +11,7 @@ import pytest
 import analyze
 import train
 from assembly.command import Command
-from configs.compose import FOLDER
+from configs.files import FOLDER
 from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig
 
 PROGRAM = """
@@ -20,7 +20,8 @@ import hydra
 import analyze
 import train
 from assembly.command import Command
-from configs.compose import FOLDER, HYDRA_VERSION
+from configs.compose import HYDRA_VERSION
+from configs.files import FOLDER
 from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig
 from engine.sweeps.sweep import Done
 {body}

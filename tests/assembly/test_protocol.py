@@ -10,7 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 from pydantic.fields import FieldInfo
 
 from assembly.protocol import deviations, recipe, rows, sources
-from configs.compose import FOLDER, compose
+from configs.compose import compose
+from configs.files import FOLDER
 from configs.keys import known_keys
 from configs.schema import AugmentConfig, Config, ModelConfig, StageConfig
 

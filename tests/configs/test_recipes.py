@@ -9,7 +9,9 @@ from typing import get_args
 import pytest
 from omegaconf import OmegaConf
 
-from configs.compose import FOLDER, ConfigError, compose, composed, options_of
+from configs.compose import compose, composed
+from configs.errors import ConfigError
+from configs.files import FOLDER, options_of
 from configs.schema import (
     Config,
     ContextConfig,

@@ -66,7 +66,7 @@ import sys
 from pathlib import Path
 import hydra
 from assembly.command import Command
-from configs.compose import FOLDER
+from configs.files import FOLDER
 from configs.schema import Config
 from engine.sweeps.job import run_job
 from engine.sweeps.sweep import Done
