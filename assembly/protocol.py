@@ -5,14 +5,12 @@ deviations; docs/make_protocol.py writes those of all recipes to docs/protocol.m
 """
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from configs.compose import compose
@@ -94,8 +92,7 @@ def rows(config: Config) -> list[Row]:
 @functools.cache
 def recipe(name: str) -> Config:
     """An experiment as its YAML files have it. Where the data lie plays no part: any folder stands for it."""
-    with _outside_hydra():
-        return compose([f"experiment={name}", f"data.root={FOLDER}", f"data.sbd_root={FOLDER}"])
+    return compose([f"experiment={name}", f"data.root={FOLDER}", f"data.sbd_root={FOLDER}"])
 
 
 def value_text(value: Any) -> str:
@@ -108,17 +105,6 @@ def value_text(value: Any) -> str:
 
 def with_margin(model: ModelConfig, sides_px: list[int]) -> list[int]:
     return [side + 2 * _margin_px(model) for side in sides_px]
-
-
-@contextmanager
-def _outside_hydra() -> Iterator[None]:
-    """A run of a sweep is a job of Hydra's, which composes nothing else meanwhile."""
-    running = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        yield
-    finally:
-        GlobalHydra.instance().hydra = running
 
 
 def _source_values(source: str, stage: str, name: str) -> tuple[str, str]:

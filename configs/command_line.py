@@ -26,7 +26,6 @@ from configs.validation import section_message
 
 PARSER = OverridesParser.create()
 PATTERN = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
-VALUE_FLAGS = ("--package", "--config-path", "--config-name", "--config-dir")
 
 
 class Setting(NamedTuple):

@@ -27,7 +27,6 @@ PRETRAINED = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
 WEIGHTS = (".pth", ".pt", ".safetensors", ".caffemodel")
 POOLED_BLOCKS = 3
 TRANSPOSED_OFFSET_PX = 3.5  # (kernel - 1) / 2 - padding = 15 / 2 - 4
-NETWORKS = sorted(file.stem for file in (Path(__file__).parent / "model").glob("*.yaml"))
 
 
 def problems(config: Any) -> list[str]:
@@ -112,8 +111,9 @@ def _network_file(config: EvalConfig | PredictConfig) -> list[str]:
     found = _existing_file("checkpoint", config.checkpoint)
     key, is_caffe = f"checkpoint={config.checkpoint}", Path(config.checkpoint).suffix == ".caffemodel"
     if is_caffe and config.model.classes_of is None:
+        names = sorted(file.stem for file in (Path(__file__).parent / "model").glob("*.yaml"))
         found.append(
-            f"{key}: Caffe's weights do not say what network they are of; add model=NAME; names: {', '.join(NETWORKS)}"
+            f"{key}: Caffe's weights do not say what network they are of; add model=NAME; names: {', '.join(names)}"
         )
     if not is_caffe and config.model != ModelConfig():
         found.append(f"{key}: it knows its own network, so model.* says nothing; leave it out")

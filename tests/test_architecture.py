@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from tests.helpers.programs import ROOT
+from tests.helpers.programs import ROOT, run_code
 
 ISLANDS = ("data", "models", "engine")
 ENTRY_POINTS = ("train", "eval", "predict", "analyze", "assembly")
@@ -15,6 +15,40 @@ ROOMS = {  # of engine/, and the rooms that each may know
     "reporting": {"evaluation", "process", "runs"},  # not training: the loop tells a Listener
     "sweeps": {"process", "runs"},
 }
+
+
+PACKAGES = ("configs", *ISLANDS, "assembly")
+
+# Imports the modules that it is given, and prints what the project's code did meanwhile that is not an import.
+IMPORTING = """
+import copy, importlib, sys
+import hydra.conf, hydra.version
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+
+root, *modules = sys.argv[1:]
+reading = set()
+
+def watch(event, arguments):
+    if event not in ("open", "os.listdir", "os.scandir"):
+        return
+    frame = sys._getframe(1)
+    while frame is not None and "importlib" not in frame.f_code.co_filename:
+        if frame.f_code.co_filename.startswith(root) and "site-packages" not in frame.f_code.co_filename:
+            reading.add(f"{frame.f_code.co_filename}: {event} {arguments[0]}")
+            return
+        frame = frame.f_back
+
+def state():
+    version = hydra.version.VersionBase.instance().version_base
+    return copy.deepcopy(ConfigStore.instance().repo), GlobalHydra.instance().hydra, version
+
+before = state()
+sys.addaudithook(watch)
+for module in modules:
+    importlib.import_module(module)
+print(*sorted(reading), *["Hydra's globals have changed"] * (state() != before), sep="\\n", end="")
+"""
 
 
 def imported(path: Path) -> set[str]:
@@ -61,6 +95,52 @@ def test_configs_import_nothing_of_ours_and_no_torch() -> None:
     for path in (ROOT / "configs").rglob("*.py"):
         roots = {name.split(".")[0] for name in imported(path)}
         assert not roots & {*ISLANDS, *ENTRY_POINTS, "torch"}, path
+
+
+def test_importing_a_module_reads_no_file_and_changes_no_global_of_hydra() -> None:
+    paths = [path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    modules = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    assert len(modules) > 100
+    result = run_code(IMPORTING, ROOT, *modules)
+    assert (result.returncode, result.stdout) == (0, ""), result.stdout + result.stderr
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """Functions, classes, variables and attributes whose name begins with one underscore."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                names.add(name)
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+    return {name for name in names if name.startswith("_") and not name.startswith("__") and name != "_"}
+
+
+def used_names(tree: ast.AST) -> set[str]:
+    """What a file imports, takes from an object other than `self`, or names in a text, as monkeypatch does."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(names=aliases):
+                names |= {alias.name for alias in aliases}
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                pass
+            case ast.Attribute(attr=name):
+                names.add(name)
+            case ast.Constant(value=str(text)):
+                names.add(text.rpartition(".")[2])
+    return names
+
+
+def test_tests_call_public_names_only() -> None:
+    sources = [*ROOT.glob("*.py"), *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
+    private = set().union(*(private_names(ast.parse(path.read_text())) for path in sources))
+    assert len(private) > 100
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not used_names(ast.parse(path.read_text())) & private, path
 
 
 def test_only_the_transforms_know_albumentations() -> None:
