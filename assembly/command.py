@@ -24,7 +24,7 @@ from configs.command_line import (
     typed,
 )
 from configs.compose import COMPOSITION_ERRORS, Composition, Kind, Source, composed, plain_of, read, register
-from configs.errors import OK, WRONG_INPUT, ConfigError
+from configs.errors import OK, WRONG_INPUT, ConfigError, cannot_write
 from configs.explain import explained
 from configs.files import FOLDER
 from configs.schema import Config
@@ -169,8 +169,8 @@ class Command(Generic[Kind]):
         try:
             sweep.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = f"run.root={sweep.root} cannot be written ({error.strerror}); set run.root elsewhere"
-            raise ConfigError([reason]) from error
+            message = cannot_write(f"run.root={sweep.root}", error, "set run.root elsewhere")
+            raise ConfigError([str(message)]) from error
         if sweep.has_processes:
             sweep.stop.listen()
 

@@ -31,13 +31,13 @@ from engine.runs.files import locked
 from engine.runtime import Runtime
 from engine.training.losses import CrossEntropy
 from models import geometry
+from models.cost import FLOAT_BYTES
 from models.segmenter import Segmenter
 
 # Whose bits decide those of the kept maps, and those of a trained front end.
 MAPS_CODE = ("data", "models", "engine/evaluation", "engine/training/losses.py")
 TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/training")
 LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentations")
-FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 from configs.errors import UserError
 from configs.evaluation import evaluation_config, released_config
-from configs.schema import Config, EvalConfig, PredictConfig
+from configs.schema import CAFFE_SUFFIX, Config, EvalConfig, PredictConfig
 from configs.validation import validated
 from data.dataset import ImageSet
 from data.labels import ClassSet, released_classes
 from engine.runs import checkpoint
 from models.build import read_released, restore_segmenter
-from models.caffe import CAFFE_SUFFIX
 from models.describe import tiling_line
 from models.segmenter import Segmenter
 

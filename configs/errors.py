@@ -8,8 +8,8 @@ INTERRUPTED = 130  # as shells count SIGINT
 
 # What asks a command to save and stop: Ctrl-C, `kill` and `timeout`, a batch system before its time limit, and a
 # terminal that goes away.
-AGAIN_S = 1.0  # what comes closer together is one wish: `timeout` signals a process and, once more, its group
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+AGAIN_S = 1.0  # signals closer together count as one: `timeout` signals a process and, once more, its group
 
 
 class UserError(ValueError):
@@ -34,3 +34,8 @@ class DamagedFileError(UserError):
     """A file is not there, cannot be decoded, or is not what was once written; the message names it."""
 
     exit_code = DAMAGED_FILE
+
+
+def cannot_write(place: str, error: OSError, advice: str) -> UserError:
+    """The error for a file or folder that a setting has the program write to; `advice` says which setting to change."""
+    return UserError(f"{place} cannot be written ({error.strerror or error}); {advice}")

@@ -8,6 +8,11 @@ from pydantic.fields import FieldInfo
 
 from configs.keys import did_you_mean, known_keys, unknown_key
 from configs.schema import (
+    CAFFE_SUFFIX,
+    NUM_POOLED_BLOCKS,
+    STAGES,
+    TORCHVISION_WEIGHTS,
+    WEIGHT_SUFFIXES,
     AnalyzeConfig,
     Config,
     ContextConfig,
@@ -22,10 +27,6 @@ from configs.schema import (
 )
 from configs.validation import shown
 
-STAGES = ("frontend", "context", "joint")
-PRETRAINED = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
-WEIGHTS = (".pth", ".pt", ".safetensors", ".caffemodel")
-POOLED_BLOCKS = 3
 TRANSPOSED_OFFSET_PX = 3.5  # (kernel - 1) / 2 - padding = 15 / 2 - 4
 
 
@@ -109,7 +110,7 @@ def _network_file(config: EvalConfig | PredictConfig) -> list[str]:
     if not config.checkpoint:
         return ["checkpoint=: the file of a network is required; write checkpoint=runs/NAME/best.pt"]
     found = _existing_file("checkpoint", config.checkpoint)
-    key, is_caffe = f"checkpoint={config.checkpoint}", Path(config.checkpoint).suffix == ".caffemodel"
+    key, is_caffe = f"checkpoint={config.checkpoint}", Path(config.checkpoint).suffix == CAFFE_SUFFIX
     if is_caffe and config.model.classes_of is None:
         names = sorted(file.stem for file in (Path(__file__).parent / "model").glob("*.yaml"))
         found.append(
@@ -210,9 +211,9 @@ def _frontend(config: FrontendConfig) -> list[str]:
     if len(set(lengths.values())) > 1:
         given = ", ".join(f"{key}.{name} has {length}" for name, length in lengths.items())
         found.append(f"{key}: one value for each block is required in every list; {given}")
-    elif 0 < lengths["depths"] < POOLED_BLOCKS:
+    elif 0 < lengths["depths"] < NUM_POOLED_BLOCKS:
         found.append(
-            f"{key}.depths={shown(config.depths)}: at least {POOLED_BLOCKS} blocks are required, "
+            f"{key}.depths={shown(config.depths)}: at least {NUM_POOLED_BLOCKS} blocks are required, "
             "the stride of 8 comes from the pooling after the first three"
         )
     if config.fc6_kernel % 2 == 0:
@@ -308,13 +309,13 @@ def _seen_from_here(path: str) -> str:
 
 
 def _weights(pretrained: str | None) -> list[str]:
-    if pretrained is None or pretrained in PRETRAINED:
+    if pretrained is None or pretrained in TORCHVISION_WEIGHTS:
         return []
     key = f"model.pretrained={pretrained}"
-    options = f"options: {', '.join(PRETRAINED)}, null, or a file ({', '.join(WEIGHTS)})"
+    options = f"options: {', '.join(TORCHVISION_WEIGHTS)}, null, or a file ({', '.join(WEIGHT_SUFFIXES)})"
     if not Path(pretrained).is_file():
-        hint = did_you_mean(pretrained, PRETRAINED)
+        hint = did_you_mean(pretrained, TORCHVISION_WEIGHTS)
         return [f"{key}: neither known weights nor a file{_seen_from_here(pretrained)}; {hint}{options}"]
-    if Path(pretrained).suffix not in WEIGHTS:
-        return [f"{key}: a file of the kind {' or '.join(WEIGHTS)} is required; {options}"]
+    if Path(pretrained).suffix not in WEIGHT_SUFFIXES:
+        return [f"{key}: a file of the kind {' or '.join(WEIGHT_SUFFIXES)} is required; {options}"]
     return []

@@ -11,7 +11,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-VOID = 255  # the label that is neither learned nor scored, in every data set
+VOID = 255  # the label that is neither trained on nor scored, in every data set
+NUM_POOLED_BLOCKS = 3  # of the front end; pool4 and pool5 are removed, so the output stride is 8
+
+# What `model.pretrained` may name: weights that torchvision fetches, or a file by its extension.
+TORCHVISION_WEIGHTS = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
+SAFETENSORS_SUFFIX, CAFFE_SUFFIX = ".safetensors", ".caffemodel"
+WEIGHT_SUFFIXES = (".pth", ".pt", SAFETENSORS_SUFFIX, CAFFE_SUFFIX)
 
 
 class Section(BaseModel):
@@ -211,6 +217,9 @@ class StagesConfig(Section):
     joint: StageConfig = StageConfig()
 
 
+STAGES = tuple(StagesConfig.model_fields)  # in the order in which they are trained
+
+
 class ValidationConfig(Section):
     protocol: Protocol = "whole"
     # Height, width of the scored part of a tile; tiles advance by whole cells.
@@ -250,7 +259,7 @@ class InitConfig(Section):
 class Config(Section):
     experiment: str = "custom"
     seed: int = Field(0, ge=0, le=2**32 - 1)
-    stages: list[str] = Field(["frontend", "context", "joint"], min_length=1)
+    stages: list[str] = Field(list(STAGES), min_length=1)
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     stage: StagesConfig = StagesConfig()

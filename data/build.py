@@ -31,7 +31,7 @@ def open_images(config: DataConfig, split: str) -> ImageSet:
             num_train, num_val = min(config.shapes.num_train, limit), min(config.shapes.num_val, limit)
             return Shapes(config.shapes.model_copy(update={"num_train": num_train, "num_val": num_val}), split)
         case "voc":
-            sbd_root = Path(config.sbd_root).expanduser() if config.sbd_root else None
+            sbd_root = Path(config.sbd_root) if config.sbd_root else None
             images = open_voc(_root(config), split, sbd_root, config.download)
         case "cityscapes":
             images = open_cityscapes(_root(config), split)
@@ -102,7 +102,7 @@ def _root(config: DataConfig) -> Path:
     name = config.name
     if not config.root:
         raise UserError(f"data.root is not set: the {name} data set lies in files; set data.root=DIR to its folder")
-    root = Path(config.root).expanduser()
+    root = Path(config.root)
     may_download = config.name == "voc"
     hint = f"set data.root to the folder of the {name} data set" + (", or data.download=true" if may_download else "")
     if may_download and config.download and not root.is_file():

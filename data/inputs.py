@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from configs.errors import UserError
+from configs.errors import UserError, cannot_write
 from data.files import files_below
 from data.names import IMAGE_SUFFIXES, readable, without_suffix
 from data.pixels import decode, rgb_bytes
@@ -117,6 +117,4 @@ def write_ids(path: Path, ids_HW: NDArray[Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(ids_HW.astype(np.uint8)).save(path)
     except OSError as error:
-        raise UserError(
-            f"output: {readable(path)} cannot be written ({error.strerror or error}); set output elsewhere"
-        ) from error
+        raise cannot_write(f"output: {readable(path)}", error, "set output elsewhere") from error

@@ -28,7 +28,6 @@ from configs.errors import UserError
 MAX_FIELDS = 100_000  # of a whole file, three messages deep; the released networks have fewer than a thousand
 MAX_AXES = 32  # Caffe's own bound
 MAX_NAME_BYTES = 1000
-CAFFE_SUFFIX = ".caffemodel"  # of the files
 LEGACY_AXES = ("num", "channels", "height", "width")
 
 # Message, field, number, type ("*" for repeated). A layer has two layouts: V1 is found in `layers`, the new in `layer`.

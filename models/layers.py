@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from configs.schema import ContextConfig, FrontendConfig, Padding
+from configs.schema import NUM_POOLED_BLOCKS, ContextConfig, FrontendConfig, Padding
 from models.geometry import Layer
 
-NUM_POOLED_BLOCKS = 3  # pool4 and pool5 are removed: the output stride stays 8
 NUM_COLOURS = 3
 DROPOUT_LAYERS = ("fc6", "fc7")  # dropout follows them
 

@@ -13,17 +13,15 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from configs.errors import UserError
-from configs.schema import FrontendConfig
-from models.caffe import CAFFE_SUFFIX, read_caffe
+from configs.schema import CAFFE_SUFFIX, SAFETENSORS_SUFFIX, TORCHVISION_WEIGHTS, WEIGHT_SUFFIXES, FrontendConfig
+from models.caffe import read_caffe
 from models.layers import convolution_names
 from models.matching import by_our_names, fitted
 
 Rgb = tuple[float, float, float]
 
-TORCHVISION_SOURCES = ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")
-SAFETENSORS_SUFFIX = ".safetensors"
-SUFFIXES = (".pth", ".pt", SAFETENSORS_SUFFIX, CAFFE_SUFFIX)
-OPTIONS = f"{', '.join(TORCHVISION_SOURCES)}, or a file that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+ENDINGS = f"{', '.join(WEIGHT_SUFFIXES[:-1])} or {WEIGHT_SUFFIXES[-1]}"
+OPTIONS = f"{', '.join(TORCHVISION_WEIGHTS)}, or a file that ends in {ENDINGS}"
 IMAGENET_MEAN_RGB = (122.679, 116.669, 104.007)  # as VGG's authors subtracted it; files that name no mean expect it
 CAFFE_SCALE_RGB = (1.0, 1.0, 1.0)
 VGG16_CONVOLUTIONS = convolution_names(FrontendConfig().depths)  # by block
@@ -62,11 +60,11 @@ class Report:
 
 def read_pretrained(source: str) -> Pretrained:
     """The weights that `model.pretrained` names. Raises UserError where there are none, or something else."""
-    if source in TORCHVISION_SOURCES:
+    if source in TORCHVISION_WEIGHTS:
         weights = _torchvision_weights()[source]
         return _from_torchvision(weights, _download(weights), source)
-    path = Path(source).expanduser()
-    if path.suffix not in SUFFIXES or not path.is_file():
+    path = Path(source)
+    if path.suffix not in WEIGHT_SUFFIXES or not path.is_file():
         raise UserError(f"model.pretrained={source}: there is no such file; give one of {OPTIONS}")
     if path.suffix == CAFFE_SUFFIX:
         return Pretrained(_from_caffe(path), IMAGENET_MEAN_RGB, CAFFE_SCALE_RGB, source)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.runs.folder import RunFolder
-
-PROJECT = Path(__file__).resolve().parents[2]
+from engine.runs.header import PROJECT
 
 
 def resume_command(folder: RunFolder) -> str:

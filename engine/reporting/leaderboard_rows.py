@@ -5,7 +5,7 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,13 @@ from engine.evaluation.significance import interval
 from engine.reporting.score_table import schedule_name
 from engine.runs.changes import BY_NAME, flatten
 from engine.runs.folder import CONFIG_NAME, SUMMARY_NAME
+from engine.runs.header import ScheduleFigures
 
 NAME = "leaderboard"  # of the files, before their extension
 IMAGES = "images"  # the digest of the scored images stands under this key among the settings
 # Where a run lies and how it is repeated, not what it is.
 NO_SETTINGS = ("seed", "run", "resume", "resume_changes", "cache")
 IN_SCHEDULE_NAME = ("model.context.dilations", "model.context.widths")
-SCHEDULE_FIELDS = (
-    "dilations", "widths", "field_cells", "field_px", "holes_per_axis", "gcd", "parameters", "multiply_adds",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ def _row(runs: Sequence[Run], other_settings: dict[str, Any]) -> Row:
         else:
             counted[run.seed] = run
     first = runs[0].summary
-    schedule = {name: first["schedule"][name] for name in SCHEDULE_FIELDS}
+    schedule = {field.name: first["schedule"][field.name] for field in fields(ScheduleFigures)}
     stage = judged_stage(first["stages"])
     results = {seed: run.summary["stages"][stage] for seed, run in counted.items()}
     mean_ious = [result["mean_iou"] for result in results.values()]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.errors import UserError
+from configs.errors import cannot_write
 from configs.schema import ValidationConfig
 from engine.evaluation.evaluate import Evaluation
 from engine.reporting.figures import confusion_figure, panel, write_png
@@ -17,7 +17,7 @@ def make_output(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"output={folder} cannot be written ({error.strerror}); set output elsewhere") from error
+        raise cannot_write(f"output={folder}", error, "set output elsewhere") from error
 
 
 def write_scores(

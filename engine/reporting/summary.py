@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from engine.reporting.commands import command, relative, resume_command
+from engine.reporting.leaderboard_rows import judged_stage
 from engine.reporting.score_table import schedule_name, stage_table
 from engine.runs.changes import flatten
 from engine.runs.folder import RunFolder
@@ -56,7 +57,7 @@ def hparams(
     """
     schedule, identity = header.schedule, progress.identity
     assert schedule is not None, "no stage of this run trains a context module"
-    judged = "context" if "context" in progress.results else progress.stage
+    judged = judged_stage(progress.results)
     result = progress.results[judged]
     settings = {
         "dilations": schedule_name(schedule.dilations, schedule.widths),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from configs.errors import DamagedFileError, UserError
+from configs.errors import DamagedFileError, UserError, cannot_write
 from engine.runs import checkpoint
 from engine.runs.files import FileLock, link, remove_leftovers, replacing, write_json
 
@@ -49,9 +49,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             is_ours = self._lock.acquire()
         except OSError as error:
-            raise UserError(
-                f"run.dir={self.path} cannot be written ({error.strerror}); set run.dir or run.root elsewhere"
-            ) from error
+            raise cannot_write(f"run.dir={self.path}", error, "set run.dir or run.root elsewhere") from error
         if not is_ours:
             raise UserError(
                 f"run.dir={self.path} is in use by another process; wait for its end, or name another folder"
@@ -141,7 +139,7 @@ def fresh_path(root: Path, experiment: str) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise UserError(f"run.root={root} cannot be written ({error.strerror}); set run.root elsewhere") from error
+            raise cannot_write(f"run.root={root}", error, "set run.root elsewhere") from error
         return path
     raise UserError(f"run.root={root}: no free folder name for {experiment}_{stamp}; set run.dir")
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from configs.errors import DamagedFileError, UserError
+from configs.errors import DamagedFileError, cannot_write
 from engine.runs import checkpoint
 from engine.runs.changes import flatten
 from engine.runs.files import CannotWriteError, locked
@@ -63,10 +63,8 @@ class SharedFrontend:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock.touch()
         except OSError as error:
-            raise UserError(
-                f"cache.root={self.path.parent} cannot be written ({error.strerror}); set cache.root elsewhere, or "
-                "cache.frontend=false"
-            ) from error
+            advice = "set cache.root elsewhere, or cache.frontend=false"
+            raise cannot_write(f"cache.root={self.path.parent}", error, advice) from error
         return locked(lock, lambda: self.log("front end: another run is training it; waiting"), self.check)
 
     def take(self) -> dict[str, Any] | None:
