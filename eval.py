@@ -24,11 +24,11 @@ def main(composition: DictConfig) -> float:
     return COMMAND.task(composition)
 
 
-def run(told: EvalConfig) -> int:
+def run(request: EvalConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.process.exits import guarded
 
-    return guarded(lambda: score(told), "set batch=1, or answer in pieces: protocol=tiles 'tile_px=[256,256]'")
+    return guarded(lambda: score(request), "set batch=1, or answer in pieces: protocol=tiles 'tile_px=[256,256]'")
 
 
 def score(request: EvalConfig) -> int:
@@ -70,9 +70,9 @@ def score(request: EvalConfig) -> int:
     return OK
 
 
-def results(told: EvalConfig) -> Path:
+def results(request: EvalConfig) -> Path:
     """The folder of the scores."""
-    return Path(told.output) if told.output else Path(told.checkpoint).parent / f"eval-{told.split}"
+    return Path(request.output) if request.output else Path(request.checkpoint).parent / f"eval-{request.split}"
 
 
 COMMAND = Command(EvalConfig, run, results=results)

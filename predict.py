@@ -24,11 +24,11 @@ def main(composition: DictConfig) -> float:
     return COMMAND.task(composition)
 
 
-def run(told: PredictConfig) -> int:
+def run(request: PredictConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.process.exits import guarded
 
-    return guarded(lambda: label(told), "answer in pieces: protocol=tiles 'tile_px=[256,256]'")
+    return guarded(lambda: label(request), "answer in pieces: protocol=tiles 'tile_px=[256,256]'")
 
 
 def label(request: PredictConfig) -> int:
@@ -66,9 +66,9 @@ def label(request: PredictConfig) -> int:
     return max(left_out, default=OK)
 
 
-def results(told: PredictConfig) -> Path:
+def results(request: PredictConfig) -> Path:
     """The folder of the label maps."""
-    return Path(told.output)
+    return Path(request.output)
 
 
 COMMAND = Command(PredictConfig, run, results=results)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from assembly.command import Command
 from configs.compose import HYDRA_VERSION
 from configs.schema import Config
-from engine.sweeps.sweep import Done
+from engine.sweeps.sweep import JobResult
 
 # What a job of a sweep imports, once for all of them.
 JOB_MODULES = (
@@ -40,7 +40,7 @@ def run(config: Config) -> int:
     return guarded(lambda: train(config), "lower stage.*.crop_px or stage.*.batch, or raise stage.*.accumulation")
 
 
-def job(words: Sequence[str], folder: Path, stops: Callable[[], int]) -> Done:
+def job(words: Sequence[str], folder: Path, stops: Callable[[], int]) -> JobResult:
     """One run of a sweep, in a process of its own; the leaderboard beside its folder is brought up to date."""
     from configs.errors import OK, STOPPED
     from engine.reporting.leaderboard import NAME, best_line, final_score, write_leaderboard
@@ -51,7 +51,7 @@ def job(words: Sequence[str], folder: Path, stops: Callable[[], int]) -> Done:
     page = f"{folder.parent / NAME}.md"
     print(f"    leaderboard so far: {page}", flush=True)
     reason = None if code in (OK, STOPPED) else reason_of(folder)
-    return Done(code, final_score(folder), reason, [f"leaderboard: {page}", *filter(None, [best_line(rows)])])
+    return JobResult(code, final_score(folder), reason, [f"leaderboard: {page}", *filter(None, [best_line(rows)])])
 
 
 def train(config: Config) -> int:

@@ -31,15 +31,15 @@ from configs.schema import Config
 from configs.validation import validated
 from engine.process.terminal import surviving_terminal
 from engine.sweeps.plan import (
-    Plan,
+    SweepPlan,
     cluster_problems,
     folder_problems,
     how_to_sweep_problems,
     in_folder,
-    planned,
     shared_folder_problems,
+    sweep_plan,
 )
-from engine.sweeps.sweep import Done, Job, Sweep
+from engine.sweeps.sweep import Job, JobResult, Sweep
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra then hands errors on, instead of printing and ending
 
@@ -119,7 +119,7 @@ class Command(Generic[Kind]):
         composition = Composition.of(source, self.kind, line.single)
         typed_keys = {override.key_or_group for override in line.overrides}
         run_root = getattr(getattr(composition.config, "run", None), "root", None)
-        plan = planned(composition.hydra, run_root, typed_keys)
+        plan = sweep_plan(composition.hydra, run_root, typed_keys)
         if not flags.cfg and (flags.multirun or plan.is_sweep):
             return self._swept(source, line, plan)
         is_as_meant = not (line.misses_option or flags.cfg)
@@ -130,7 +130,7 @@ class Command(Generic[Kind]):
             raise ConfigError(wrong)
         return [*flag_words, *map(text, line.overrides)]
 
-    def _swept(self, source: Source, line: CommandLine, plan: Plan) -> list[str]:
+    def _swept(self, source: Source, line: CommandLine, plan: SweepPlan) -> list[str]:
         varied = [f"{key}={value}" for key, value in plan.params.items()]
         line.overrides = [*read(source, self.kind, varied).overrides, *line.overrides]
         cannot_sweep = how_to_sweep_problems(line.overrides, sweeping=True)
@@ -149,12 +149,12 @@ class Command(Generic[Kind]):
         if wrong:
             raise ConfigError(wrong)
 
-        def in_this_process(words: Sequence[str], folder: Path, _: object) -> Done:
+        def in_this_process(words: Sequence[str], folder: Path, _: object) -> JobResult:
             _, _, settings = read_flags(words)
             config = composed(self.kind, settings, source)
             if results is not None:
                 config = in_folder(config, folder if plan.root else results(config) / folder.name)
-            return Done(self.run(config))
+            return JobResult(self.run(config))
 
         self._sweep = Sweep(
             self.job or in_this_process, line.overrides, source.flags, line.groups, plan, self.job is not None
@@ -196,7 +196,9 @@ def arguments(words: Sequence[str]) -> Iterator[None]:
 
 
 def _two_folders(overrides: Sequence[Override]) -> list[str]:
-    folders = {typed(one) for one in overrides if one.key_or_group in ("run.dir", "output", "hydra.run.dir")}
+    folders = {
+        typed(override) for override in overrides if override.key_or_group in ("run.dir", "output", "hydra.run.dir")
+    }
     if len({folder.partition("=")[2] for folder in folders}) < 2:
         return []
     return [f"{' and '.join(sorted(folders, reverse=True))}: both are the folder of results; name one"]

@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from configs.schema import Config, StageConfig
 from data.build import image_sizes, meaning
 from data.dataset import ImageSet
-from data.features import Computed, MapStore, WindowMaps, file_identity, open_store, open_windows
+from data.features import ImageMaps, MapStore, WindowMaps, file_identity, open_store, open_windows
 from data.loaders import train_batches, validation_batches, whole_batches
 from data.store import claim_of
 from data.transforms import TrainTransform, WholeTransform, refuse_cut
@@ -42,7 +42,7 @@ LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentatio
 
 @dataclass(frozen=True)
 class Feed:
-    """Gives every stage its batches and maps. `check` may raise to stop."""
+    """Builds the batches and maps of every stage. `check` is called between batches and may raise to stop."""
 
     config: Config
     train_set: ImageSet
@@ -123,7 +123,7 @@ class Feed:
         return open_store(
             self.config.cache,
             identity,
-            lambda: self._computed(stage, mirrors),
+            lambda: self._image_maps(stage, mirrors),
             len(self.train_set),
             self.log,
             self._locked,
@@ -158,7 +158,7 @@ class Feed:
                 probabilities(self.model, validation, batch.images_B3HW.to(self.runtime.device), frontend)
                 yield from (maps_BKhw.float().cpu().numpy() for maps_BKhw in recorded.maps)
 
-    def _computed(self, stage: StageConfig, mirrors: bool) -> Iterator[Computed]:
+    def _image_maps(self, stage: StageConfig, mirrors: bool) -> Iterator[ImageMaps]:
         """Maps and targets of every image in order, with `mirrors` those of the mirrored image beside them."""
         self.model.eval()
         loss = CrossEntropy(stage.loss, self.model.stride, self.model.node_offset_px, self.model.head)
@@ -169,9 +169,9 @@ class Feed:
                 self.check()
                 images = [whole.images_B3HW, *([whole.images_B3HW.flip(-1)] if mirrors else [])]
                 labels = [whole.labels_BHW, *([whole.labels_BHW.flip(-1)] if mirrors else [])]
-                maps = [self.model.frontend_maps(one.to(self.runtime.device)).float().cpu() for one in images]
-                targets = [loss.targets(one).to(torch.uint8) for one in labels]
-                yield from map(Computed, torch.stack(maps, 1).numpy(), torch.stack(targets, 1).numpy())
+                maps = [self.model.frontend_maps(part.to(self.runtime.device)).float().cpu() for part in images]
+                targets = [loss.targets(part).to(torch.uint8) for part in labels]
+                yield from map(ImageMaps, torch.stack(maps, 1).numpy(), torch.stack(targets, 1).numpy())
 
 
 def made_by(code: Sequence[str]) -> dict[str, str]:

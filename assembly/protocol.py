@@ -64,8 +64,8 @@ def deviations(config: Config) -> list[str]:
     """
     if config.experiment in sources()["recipes"]:
         return [str(row) for row in rows(config) if row.deviates]
-    others = [name for name in sources()["recipes"] if name.startswith(config.data.name)]
-    advice = f"; experiment={others[0]} does" if others else ""
+    recipes = [name for name in sources()["recipes"] if name.startswith(config.data.name)]
+    advice = f"; experiment={recipes[0]} does" if recipes else ""
     return [f"{config.experiment} reproduces no result of the paper{advice}"]
 
 

@@ -16,7 +16,7 @@ from models.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A network, the settings that it is evaluated with, and its classes. `stage` is the last one that trained it."""
 
     model: Segmenter
@@ -26,7 +26,7 @@ class Trained:
     description: str  # for people: what was loaded, and how far its answers depend on tiles
 
 
-def restore(request: EvalConfig | PredictConfig) -> Trained:
+def restore(request: EvalConfig | PredictConfig) -> TrainedNetwork:
     """Raises UserError where the file is damaged, holds no network, or one that does not fit the request."""
     path = Path(request.checkpoint)
     trained = _from_caffe(path, request) if path.suffix == CAFFE_SUFFIX else _from_checkpoint(path, request)
@@ -34,12 +34,13 @@ def restore(request: EvalConfig | PredictConfig) -> Trained:
     return replace(trained, description="\n".join(filter(None, (trained.description, tiling))))
 
 
-def check_classes(trained: Trained, images: ImageSet) -> None:
+def check_classes(trained: TrainedNetwork, images: ImageSet) -> None:
     """Raises UserError unless the labels of a set have the network's classes, in its order."""
     trained_on, labels = trained.classes.names, images.classes.names
     if trained_on == labels:
         return
-    first = next((k for k, (one, other) in enumerate(zip(trained_on, labels, strict=False)) if one != other), None)
+    pairs = enumerate(zip(trained_on, labels, strict=False))
+    first = next((k for k, (ours, theirs) in pairs if ours != theirs), None)
     where = "one has more" if first is None else f"class {first} is {trained_on[first]} there and {labels[first]} here"
     raise UserError(
         f"the network answers with {len(trained_on)} classes ({', '.join(trained_on)}), the labels of "
@@ -49,19 +50,19 @@ def check_classes(trained: Trained, images: ImageSet) -> None:
     )
 
 
-def _from_checkpoint(path: Path, request: EvalConfig | PredictConfig) -> Trained:
+def _from_checkpoint(path: Path, request: EvalConfig | PredictConfig) -> TrainedNetwork:
     content = checkpoint.load(path)
     names, palette = content["classes"]["names"], content["classes"]["palette"]
     classes = ClassSet(tuple(names), tuple((red, green, blue) for red, green, blue in palette))
     config = evaluation_config(validated(Config, content["config"]), content["runtime"]["precision"], request)
     model = restore_segmenter(config.model, classes.num_classes, content["model"])
     stage = content["progress"]["stage"]
-    return Trained(model, config, classes, stage, f"{path} ({stage} stage)")
+    return TrainedNetwork(model, config, classes, stage, f"{path} ({stage} stage)")
 
 
-def _from_caffe(path: Path, request: EvalConfig | PredictConfig) -> Trained:
+def _from_caffe(path: Path, request: EvalConfig | PredictConfig) -> TrainedNetwork:
     config = evaluation_config(released_config(request.model), "auto", request)
     assert request.model.classes_of is not None, "a named network"
     classes = released_classes(request.model.classes_of)
     model, report = read_released(path, config.model, classes.num_classes)
-    return Trained(model, config, classes, "frontend" if model.context is None else "joint", str(report))
+    return TrainedNetwork(model, config, classes, "frontend" if model.context is None else "joint", str(report))

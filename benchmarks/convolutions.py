@@ -49,7 +49,7 @@ def timed(work: Any) -> float:
 
 
 def product(case: dict[str, Any], dtype: Any) -> tuple[Any, int]:
-    """A matrix product of the size of one tap of fc6, or a square one: whichever is asked for."""
+    """A matrix product of the size of one tap of fc6, or a square one: as `case` has it."""
     import torch
 
     rows, inner, columns = case["shape"]
@@ -120,16 +120,16 @@ def training_step(case: dict[str, Any], dtype: Any) -> tuple[Any, int]:
 
 
 def in_a_process(case: dict[str, Any], limit_s: float) -> dict[str, Any]:
-    """What `measured` finds, and the peak memory in MiB; `seconds` is empty where the limit ended it."""
-    words = [sys.executable, __file__, "--one", json.dumps(case)]
+    """What `measured` returns, and the peak memory in MiB; `seconds` is empty where the limit ended it."""
+    command = [sys.executable, __file__, "--one", json.dumps(case)]
     child = subprocess.Popen(
-        words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
     )
     peak_mib, end_s = 0.0, time.monotonic() + limit_s
     while child.poll() is None and time.monotonic() < end_s:
         status = Path(f"/proc/{child.pid}/status")
-        found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
-        peak_mib = max(peak_mib, int(found[1]) / 1024 if found else 0.0)
+        match = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+        peak_mib = max(peak_mib, int(match[1]) / 1024 if match else 0.0)
         time.sleep(0.05)
     if child.poll() is None:
         child.kill()
@@ -146,9 +146,9 @@ def peak_rates(precisions: list[str], threads: int) -> dict[str, float]:
     shapes = [(4096, 576, 512), (4096, 3600, 512), (4096, 4096, 4096)]
     rates = {}
     for precision in precisions:
-        found = [in_a_process({"what": "product", "shape": shape, "precision": precision, "threads": threads}, 60)
-                 for shape in shapes]  # fmt: skip
-        rates[precision] = max(one["operations"] / min(one["seconds"]) for one in found if one["seconds"])
+        runs = [in_a_process({"what": "product", "shape": shape, "precision": precision, "threads": threads}, 60)
+                for shape in shapes]  # fmt: skip
+        rates[precision] = max(run["operations"] / min(run["seconds"]) for run in runs if run["seconds"])
         print(f"{precision}: the fastest matrix product reaches {rates[precision] / 1e9:.0f} GF/s", flush=True)
     return rates
 
@@ -175,19 +175,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--limit-s", type=float, default=150, help="after which a stock convolution is ended")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a case as JSON: the process of one measurement
-    words = parser.parse_args()
-    if words.one:
-        print(json.dumps(measured(json.loads(words.one))))
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measured(json.loads(arguments.one))))
         return
-    peaks = peak_rates(words.precision, words.threads)
+    peaks = peak_rates(arguments.precision, arguments.threads)
     columns = ["what", "padding", "cells", "precision", "ours, s", "stock, s", "times faster", "GF/s", "of the peak"]
     print(f"\n| {' | '.join(columns)} | MiB | stock |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for what, padding, cells, precision in itertools.product(words.what, words.padding, words.cells, words.precision):
-        case = {"what": what, "padding": padding, "cells": cells, "precision": precision, "threads": words.threads}
-        ours = in_a_process({**case, "ours": True}, 4 * words.limit_s)
-        stock = in_a_process({**case, "ours": False}, words.limit_s)
-        print(row(case, ours, stock, peaks[precision], words.limit_s), flush=True)
+    for what, padding, cells, precision in itertools.product(
+        arguments.what, arguments.padding, arguments.cells, arguments.precision
+    ):
+        case = {"what": what, "padding": padding, "cells": cells, "precision": precision, "threads": arguments.threads}
+        ours = in_a_process({**case, "ours": True}, 4 * arguments.limit_s)
+        stock = in_a_process({**case, "ours": False}, arguments.limit_s)
+        print(row(case, ours, stock, peaks[precision], arguments.limit_s), flush=True)
 
 
 if __name__ == "__main__":

@@ -62,16 +62,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def unknown_key(full: str, known: Mapping[str, Key], groups: Collection[str] = ()) -> str:
     """Why `full`, which is none of the known keys, is none, and what to write instead."""
-    words = full.split(".")
-    depth = next(n for n in reversed(range(len(words))) if ".".join(words[:n]) in known)
-    word, place = words[depth], ".".join(words[:depth])
+    names = full.split(".")
+    depth = next(n for n in reversed(range(len(names))) if ".".join(names[:n]) in known)
+    name, place = names[depth], ".".join(names[:depth])
     section = known[place]
     if isinstance(section, FieldInfo):
-        return f'{full}: {place} holds a value, there is no "{word}" in it; write {place}=...'
+        return f'{full}: {place} holds a value, there is no "{name}" in it; write {place}=...'
     where = f"in {place}" if place else "at the top"
     listing = ", ".join(dict.fromkeys([*section.model_fields, *([] if place else groups)]))
     candidates = [*filter(None, known), *groups]
-    return f'{full}: there is no key "{word}" {where}; {did_you_mean(full, candidates)}known {where}: {listing}'
+    return f'{full}: there is no key "{name}" {where}; {did_you_mean(full, candidates)}known {where}: {listing}'
 
 
 def unknown_option(group: str, option: object, options: Collection[str]) -> str:

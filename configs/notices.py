@@ -1,15 +1,15 @@
-"""What a run is told of its settings though nothing about them is wrong."""
+"""What a run says about its settings though nothing about them is wrong."""
 
 from configs.schema import Config, StageConfig
 
 
 def notices(config: Config) -> list[str]:
     """One line for everything that these settings leave out or never reach."""
-    found = []
+    lines = []
     for name in config.stages:
         stage: StageConfig = getattr(config.stage, name)
-        found += _kept_maps(name, stage, config) + _warmup(name, stage)
-    return found
+        lines += _kept_maps(name, stage, config) + _warmup(name, stage)
+    return lines
 
 
 def _kept_maps(name: str, stage: StageConfig, config: Config) -> list[str]:

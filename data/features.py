@@ -43,8 +43,8 @@ class MapBatch(NamedTuple):
         return self.targets_BHW.to(device).long()
 
 
-class Computed(NamedTuple):
-    """One image's part of a store."""
+class ImageMaps(NamedTuple):
+    """The maps and targets of one image; M is 1, or 2 with those of the mirrored image."""
 
     maps_MKhw: NDArray[np.float32]
     targets_MHW: NDArray[np.uint8]
@@ -96,7 +96,7 @@ class WindowMaps:
 def open_store(
     config: CacheConfig,
     identity: Mapping[str, Any],
-    compute: Callable[[], Iterable[Computed]],
+    compute: Callable[[], Iterable[ImageMaps]],
     num_images: int,
     log: Log,
     locked: Locked,

@@ -23,14 +23,16 @@ RGB_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "La", "P", "PA", "1", "CMYK", "YC
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error)
 
 
-class Decoded(NamedTuple):
+class DecodedFile(NamedTuple):
+    """A file as Pillow has decoded it, and what the file says of its samples."""
+
     image: Image.Image
     raw_mode: str  # how the samples lie in the file, e.g. "L;4"
     orientation: int  # what the file says, 1 to 8
     turn_left: int  # what is still to be done: Pillow turns TIFF by itself, and nothing else
 
 
-def decode(path: Path, hint: str) -> Decoded:
+def decode(path: Path, hint: str) -> DecodedFile:
     """The whole file decoded by Pillow, which raises where other readers fill in gray.
 
     Raises DamagedFileError, which ends with the hint, and UserError for more than MAX_PIXELS.
@@ -44,14 +46,14 @@ def decode(path: Path, hint: str) -> Decoded:
             orientation = _orientation(image)
             image.load()
             raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
-            return Decoded(image, str(raw_mode), orientation, _orientation(image))
+            return DecodedFile(image, str(raw_mode), orientation, _orientation(image))
     except UserError:
         raise
     except (*DECODING_ERRORS, Image.DecompressionBombError) as error:
         raise DamagedFileError(f"{readable(path)}: {_complaint(path, error)}; {hint}") from error
 
 
-def rgb_bytes(decoded: Decoded, path: Path) -> NDArray[np.uint8]:
+def rgb_bytes(decoded: DecodedFile, path: Path) -> NDArray[np.uint8]:
     """HW3, as decoded, converted as `dataset.read_image` says. Raises UserError for kinds of samples that are not."""
     image = decoded.image
     if image.mode in GRAY_16_MODES:

@@ -27,7 +27,7 @@ from data.build import open_images
 from data.loaders import validation_batches
 from data.shapes import BUTTERFLY, DAY_SKY, LANTERN, MOTH, NIGHT_SKY, SCENES, TULIP, draw
 from engine.contracts import Picture
-from engine.evaluation.effective_field import FIELD_THRESHOLD, Measured, Probe
+from engine.evaluation.effective_field import FIELD_THRESHOLD, FieldMeasurement, Probe
 from engine.evaluation.evaluate import Evaluation, evaluate
 from engine.reporting.coverage_figure import coverage_figure
 from engine.reporting.figures import (
@@ -63,7 +63,7 @@ class Drawing(NamedTuple):
     needs: str = ""  # the folder of a run, or of a sweep
 
 
-def evaluated(run: Path, stage: str) -> tuple[Evaluation, Measured | None]:
+def evaluated(run: Path, stage: str) -> tuple[Evaluation, FieldMeasurement | None]:
     """The validation scenes as a stage of the run answers them, every one kept as a picture."""
     trained = restore(EvalConfig(checkpoint=str(RunFolder(run).stage_file(stage))))
     config, context = trained.config, trained.model.context
@@ -122,29 +122,29 @@ def predictions(run: Path) -> Rgb:
     answers = np.concatenate([first.predicted_HW[np.isin(first.truth_HW, NIGHT_TWINS)] for first, _ in nights])
     assert not np.isin(answers, NIGHT_TWINS).any(), "the front end takes every twin for that of the day"
     front, whole = next(pair for pair in nights if set(NIGHT_TWINS) <= set(np.unique(pair[0].truth_HW)))
-    names = [f"{name}\n{100 * wrong_share(one):.0f} % of twin pixels wrong"
-             for name, one in (("front end alone", front), ("whole network", whole))]  # fmt: skip
+    names = [f"{name}\n{100 * wrong_share(picture):.0f} % of twin pixels wrong"
+             for name, picture in (("front end alone", front), ("whole network", whole))]  # fmt: skip
     twins = {f"{SCENES.names[twin]} ({time})": SCENES.palette[twin]
              for day in DAY_TWINS for twin, time in ((day, "day"), (day + 1, "night"))}  # fmt: skip
     legend = {**twins, "right": RIGHT_GRAY, "wrong": WRONG_RED, "not scored": VOID_WHITE}
-    rows = [tiles(one, SCENES.palette) for one in (front, whole)]
+    rows = [tiles(picture, SCENES.palette) for picture in (front, whole)]
     return grid(rows, ["input", "truth", "answer", "errors"], names, legend)
 
 
 def field(run: Path) -> Rgb:
-    measured = evaluated(run, "context")[1]
+    measurement = evaluated(run, "context")[1]
     in_summary = summary(run)
     field_cells = in_summary["geometry"]["context_field_cells"]
-    assert measured is not None
-    assert abs(measured.effective_cells - in_summary["stages"]["context"]["effective_cells"]) < 1e-6
-    shares_hw = measured.gradient_hw / measured.gradient_hw.max()
+    assert measurement is not None
+    assert abs(measurement.effective_cells - in_summary["stages"]["context"]["effective_cells"]) < 1e-6
+    shares_hw = measurement.gradient_hw / measurement.gradient_hw.max()
     centre = shares_hw.shape[0] // 2
     assert shares_hw.shape == (2 * SKY_ROWS, 2 * SKY_ROWS) and field_cells > 2 * SKY_ROWS
     distances = np.abs(np.argwhere(shares_hw >= FIELD_THRESHOLD) - centre)
     assert distances.max() <= 2, "what is outlined are neighbours"
     sky = shares_hw[centre - SKY_ROWS, centre]
     assert sky > 0.01 and sky > 10 * shares_hw[centre + SKY_ROWS // 2 + 1 :].max(), "it looks up, and not down"
-    return field_figure(measured.gradient_hw, measured.effective_cells, field_cells)
+    return field_figure(measurement.gradient_hw, measurement.effective_cells, field_cells)
 
 
 def checkerboard(_: Path) -> Rgb:

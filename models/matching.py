@@ -12,7 +12,7 @@ from configs.errors import UserError
 CONTEXT_PREFIXES = ("ctx_", "ct_")  # of the context layers, in the released files
 
 
-class Matched(NamedTuple):
+class MatchedWeights(NamedTuple):
     """The weights of a file that a network has a place for, and what became of every tensor on either side."""
 
     tensors: dict[str, Tensor]  # by the network's names, in its shapes
@@ -20,7 +20,7 @@ class Matched(NamedTuple):
     unused: list[str]  # of the file
 
 
-def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Sequence[int]]) -> Matched:
+def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Sequence[int]]) -> MatchedWeights:
     """The blobs for a network whose `named_parameters()` have these shapes.
 
     Layers may be missing from the file. Raises UserError, with names and both shapes, where a tensor does not fit, or
@@ -28,7 +28,7 @@ def to_state(blobs: Mapping[str, Sequence[Tensor]], expected: Mapping[str, Seque
     """
     places = {name.removeprefix("frontend.").removeprefix("context."): name for name in expected}
     context = _context_layers([place.removesuffix(".weight") for place in places if re.match(r"ctx_.*\.weight", place)])
-    matched, misfits = Matched({}, dict.fromkeys(expected, "missing"), []), []
+    matched, misfits = MatchedWeights({}, dict.fromkeys(expected, "missing"), []), []
     for file_name, tensor in by_our_names(blobs).items():
         layer, _, parameter = file_name.rpartition(".")
         name = places.get(f"{context.get(layer, layer)}.{parameter}")

@@ -24,7 +24,7 @@ from configs.errors import ConfigError
 from configs.files import FOLDER
 from configs.schema import Config
 from engine.runs import checkpoint
-from engine.sweeps.sweep import Done
+from engine.sweeps.sweep import JobResult
 from tests.helpers.programs import ROOT, run
 from tests.helpers.small_runs import small_run
 
@@ -196,7 +196,7 @@ def test_a_preset_sweeps_and_the_command_line_wins(tmp_path: Path) -> None:
 
 def test_every_preset_and_launcher_composes() -> None:
     for name in ("schedules", "optuna"):
-        words = Command(Config, lambda config: 0, lambda *_: Done(0)).prepare(["-m", f"sweep={name}"])
+        words = Command(Config, lambda config: 0, lambda *_: JobResult(0)).prepare(["-m", f"sweep={name}"])
         assert any(word.startswith("model.context.dilations=") for word in words) and f"sweep={name}" in words
     with initialize_config_dir(str(FOLDER), version_base=HYDRA_VERSION):
         slurm = hydra_compose("train", ["launcher=slurm"], return_hydra_config=True).hydra.launcher

@@ -19,8 +19,8 @@ FIELD_THRESHOLD = 1 - 0.9545  # of the largest gradient: cells from it on are th
 CELLS_OF_A_PHASE = 2  # at least, along each axis, or a period is left out
 
 
-class Measured(NamedTuple):
-    """Of the weights of one validation."""
+class FieldMeasurement(NamedTuple):
+    """The effective field and the gridding of a context module, at the weights of one validation."""
 
     effective_cells: float  # side of the square with as many cells as reach `FIELD_THRESHOLD`
     sigma_cells: float  # standard deviation of the gradient's place, one axis
@@ -46,10 +46,10 @@ class Probe:
             if score is not None:
                 self._gridding.setdefault(period, []).append(score)
 
-    def measure(self) -> Measured:
+    def measure(self) -> FieldMeasurement:
         gradient_hw = central_gradient(self.context, torch.stack(self._maps))
         scores = {period: float(np.mean(values)) for period, values in self._gridding.items()}
-        return Measured(effective_cells(gradient_hw), sigma_cells(gradient_hw), scores, gradient_hw)
+        return FieldMeasurement(effective_cells(gradient_hw), sigma_cells(gradient_hw), scores, gradient_hw)
 
 
 def central_gradient(context: nn.Module, maps_BKhw: Tensor) -> NDArray[np.float64]:

@@ -41,8 +41,8 @@ def paired_difference(first_SNKK: Counts, second_SNKK: Counts) -> Difference:
     image_counts_RN = generator.multinomial(num_images, np.full(num_images, 1 / num_images), NUM_RESAMPLES)
     seed_counts_RS = generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), NUM_RESAMPLES)
     gaps_RS = np.stack(
-        [_mean_iou(_summed(image_counts_RN, one)) - _mean_iou(_summed(image_counts_RN, other))
-         for one, other in zip(first_SNKK, second_SNKK, strict=True)], axis=1
+        [_mean_iou(_summed(image_counts_RN, first_NKK)) - _mean_iou(_summed(image_counts_RN, second_NKK))
+         for first_NKK, second_NKK in zip(first_SNKK, second_SNKK, strict=True)], axis=1
     )  # fmt: skip
     resampled_R = (gaps_RS * seed_counts_RS).sum(1) / num_seeds
     over_images = float(np.nanstd(resampled_R, ddof=1))
@@ -76,7 +76,9 @@ def corrected(differences: Sequence[Difference], num_candidates: int, *, came_fi
     pair keeps its own spread, so few seeds carry only very clear differences: see `needed_errors`.
     """
     p_by_place = {
-        place: _sided(one.mean, one.p, came_first) for place, one in enumerate(differences) if one.p is not None
+        place: _sided(difference.mean, difference.p, came_first)
+        for place, difference in enumerate(differences)
+        if difference.p is not None
     }
     p_values: list[float | None] = [None] * len(differences)
     largest = 0.0

@@ -88,10 +88,10 @@ def _matched_confusions(folder: Path, first: Row, second: Row) -> tuple[list[str
     files = [[folder / row.runs[seed] / confusions_name(row.stage) for seed in seeds] for row in (first, second)]
     if not all(file.exists() for file in files[0] + files[1]):
         return "a run without its confusions file"
-    one, other = ([np.load(file) for file in of_seeds] for of_seeds in files)
-    if len({counts.shape for counts in one + other}) > 1:
+    of_first, of_second = ([np.load(file) for file in of_seeds] for of_seeds in files)
+    if len({counts.shape for counts in of_first + of_second}) > 1:
         return "scored on other images"
-    return seeds, np.stack(one), np.stack(other)
+    return seeds, np.stack(of_first), np.stack(of_second)
 
 
 def _other_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

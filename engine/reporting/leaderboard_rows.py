@@ -83,7 +83,7 @@ def leaderboard_rows(folder: Path) -> list[Row]:
     for run in _finished_runs(folder):
         by_settings.setdefault(json.dumps(run.settings, sort_keys=True), []).append(run)
     groups = [group for runs in by_settings.values() for group in _by_images(runs)]
-    rows = [_row(runs, other) for runs, other in zip(groups, _differing_settings(groups), strict=True)]
+    rows = [_row(runs, settings) for runs, settings in zip(groups, _differing_settings(groups), strict=True)]
     return sorted(rows, key=lambda row: -row.mean)
 
 
@@ -177,9 +177,9 @@ def _row(runs: Sequence[Run], other_settings: dict[str, Any]) -> Row:
     mean_ious = [result["mean_iou"] for result in results.values()]
     # The front end as the fresh context module found it, and what came of it; a run that began with one has none.
     pairs = [(run.summary["identity"], results[seed]) for seed, run in counted.items() if run.summary["identity"]]
-    name, other = schedule_name(schedule["dilations"], schedule["widths"]), settings_text(other_settings)
+    name, differing = schedule_name(schedule["dilations"], schedule["widths"]), settings_text(other_settings)
     return Row(
-        name=f"{name} ({other})" if other else name,
+        name=f"{name} ({differing})" if differing else name,
         **schedule,
         stage=stage,
         effective_cells=statistics.mean(result["effective_cells"] for result in results.values()),

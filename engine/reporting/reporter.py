@@ -11,7 +11,7 @@ from typing import Never
 from tqdm import tqdm
 
 from configs.schema import StageConfig
-from engine.evaluation.effective_field import Measured
+from engine.evaluation.effective_field import FieldMeasurement
 from engine.evaluation.evaluate import Evaluation, Identity
 from engine.process.stop import Stopped
 from engine.reporting.commands import relative, resume_command
@@ -101,7 +101,9 @@ class Reporter:
             f"ln({num_classes}) = {math.log(num_classes):.3f}"
         )
 
-    def validated(self, progress: Progress, evaluation: Evaluation, measured: Measured | None, is_best: bool) -> None:
+    def validated(
+        self, progress: Progress, evaluation: Evaluation, measurement: FieldMeasurement | None, is_best: bool
+    ) -> None:
         scores, stage, step = evaluation.scores, progress.stage, progress.global_step
         best = ", the best of this stage so far" if is_best else ""
         self.log(
@@ -118,27 +120,27 @@ class Reporter:
             self._board.picture(f"validation/{picture.name}", panel(picture, self._palette), step)
         self._board.picture("validation/confusion", confusion_figure(scores.confusion_KK, self._class_names), step)
 
-        if measured is not None:
-            self._log_effective_field(progress, measured)
+        if measurement is not None:
+            self._log_effective_field(progress, measurement)
 
-    def _log_effective_field(self, progress: Progress, measured: Measured) -> None:
+    def _log_effective_field(self, progress: Progress, measurement: FieldMeasurement) -> None:
         """What the context module in fact sees, beside the computed side of its field."""
         assert self._header.schedule is not None, "a field was measured, but no stage trains a context module"
         field_cells = self._header.schedule.field_cells
-        grids = "".join(f", {score:.2f} at {period}" for period, score in measured.gridding.items())
-        side = f"{measured.effective_cells:.1f}"
+        grids = "".join(f", {score:.2f} at {period}" for period, score in measurement.gridding.items())
+        side = f"{measurement.effective_cells:.1f}"
         self.log(
             f"{progress.stage} step {progress.step}: as many cells matter as a square of {side} x {side} has; the "
             f"field is {field_cells} x {field_cells} cells{grids and f'; gridding{grids[1:]}'}"
         )
         values = {
-            "field/effective_cells": measured.effective_cells,
-            "field/share_of_computed": measured.effective_cells / field_cells,
-            "field/sigma_cells": measured.sigma_cells,
-            **{f"gridding/period_{period}": score for period, score in measured.gridding.items()},
+            "field/effective_cells": measurement.effective_cells,
+            "field/share_of_computed": measurement.effective_cells / field_cells,
+            "field/sigma_cells": measurement.sigma_cells,
+            **{f"gridding/period_{period}": score for period, score in measurement.gridding.items()},
         }
         self._board.scalars(values, progress.global_step)
-        picture = field_figure(measured.gradient_hw, measured.effective_cells, field_cells)
+        picture = field_figure(measurement.gradient_hw, measurement.effective_cells, field_cells)
         self._board.picture("field/effective", picture, progress.global_step)
 
     def identity_certified(self, identity: Identity) -> None:

@@ -67,14 +67,14 @@ def hparams(
         "holes_per_axis": schedule.holes_per_axis,
         "multiply_adds": schedule.multiply_adds,
     }
-    others = {stage: other.mean_iou for stage, other in reversed(progress.results.items()) if stage != judged}
+    scores = {stage: result.mean_iou for stage, result in reversed(progress.results.items()) if stage != judged}
     results = {
         f"hparam/{judged}_mean_iou": result.mean_iou,
         **({"hparam/gain": result.mean_iou - identity.before} if identity else {}),
         "hparam/seconds": result.seconds,
         "hparam/peak_memory_mib": runtime.peak_memory_mib(),
         "hparam/effective_cells": result.effective_cells or 0.0,
-        **{f"hparam/{stage}_mean_iou": score for stage, score in others.items()},
+        **{f"hparam/{stage}_mean_iou": score for stage, score in scores.items()},
     }
     return settings, results
 
@@ -82,8 +82,8 @@ def hparams(
 def _settings_of_command_line(config: dict[str, Any]) -> dict[str, int | float | str]:
     """What this command sets and what changes the result, by key: a sweep's varied settings are among it."""
     values = flatten(config)
-    words = (word.partition("=")[0].lstrip("+~") for word in sys.argv[1:] if "=" in word)
-    keys = [key for key in words if key in values and key not in SHOWN_ANYWAY and not key.startswith(UNSHOWN)]
+    typed_keys = (word.partition("=")[0].lstrip("+~") for word in sys.argv[1:] if "=" in word)
+    keys = [key for key in typed_keys if key in values and key not in SHOWN_ANYWAY and not key.startswith(UNSHOWN)]
     return {key: _hparam(values[key]) for key in keys}
 
 

@@ -24,10 +24,10 @@ from typing import IO
 from configs.errors import STOP_SIGNALS, STOPPED
 from engine.runs.files import try_lock, wait_for
 
-WISH = signal.SIGRTMIN  # of the server: save and stop
-SAVE, END = b"save", b"end"  # of the sweep
+SAVE_SIGNAL = signal.SIGRTMIN  # from the server to a job: save and stop
+SAVE, END = b"save", b"end"  # messages from the sweep to the server
 ADVICE = "the job saves and ends, no other begins (once more: at once)"
-POLL_S = 0.1
+POLL_S = 0.1  # between two looks at a job, or at how often the sweep was asked to stop
 LONGEST = 1 << 16  # bytes of a message
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -35,12 +35,15 @@ Stops = Callable[[], int]  # how often the sweep was asked to stop: once to save
 
 
 class JobServer:
-    """The sweep's end."""
+    """The server as its sweep sees it: starts the process, hands it jobs one at a time, and passes stops on.
+
+    `preload` names the modules that the server imports before the first job; the jobs inherit them.
+    """
 
     def __init__(self, preload: Sequence[str]) -> None:
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         program = f"import sys; sys.path[:] = {sys.path}; from {__name__} import serve; serve({list(preload)})"
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, WISH})  # the child keeps it
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, SAVE_SIGNAL})  # the child keeps it
         try:
             self._process = subprocess.Popen([sys.executable, "-c", program], stdin=theirs.fileno())
         finally:
@@ -59,13 +62,13 @@ class JobServer:
                 return self.close()
         request = json.dumps({"words": list(words), "errors": str(errors), "folder": os.getcwd()})
         socket.send_fds(self._link, [request.encode()], [lock.fileno()])
-        told = 0
+        num_passed_on = 0
         while not self._has_answered():
-            wanted = stops()
-            if wanted > told:
-                self._link.send(SAVE if wanted == 1 else END)
-                print(f"    stopping: {ADVICE if wanted == 1 else 'at once'}", flush=True)
-                told = wanted
+            num_stops = stops()
+            if num_stops > num_passed_on:
+                self._link.send(SAVE if num_stops == 1 else END)
+                print(f"    stopping: {ADVICE if num_stops == 1 else 'at once'}", flush=True)
+                num_passed_on = num_stops
         answer = self._link.recv(LONGEST)
         return int(answer) if answer else self.close()
 
@@ -97,11 +100,14 @@ def wait_for_lock(path: Path, busy: str, stops: Stops) -> IO[str] | None:
 
 
 def serve(preload: Sequence[str]) -> None:
-    """The server's life; that of a job's process goes on from here, too, and ends as any program does."""
+    """The program of the server's process: import `preload`, then fork a job for each request until the sweep ends.
+
+    The link to the sweep is stdin. In the process of a job this function runs the job and returns when it has ended.
+    """
     link = socket.socket(fileno=os.dup(0))
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
-    signal.signal(WISH, _pass_on)  # blocked here, for the jobs
+    signal.signal(SAVE_SIGNAL, _pass_on)  # blocked here, for the jobs
     for module in preload:
         with contextlib.suppress(ImportError):  # the job will say so
             importlib.import_module(module)
@@ -115,7 +121,7 @@ def serve(preload: Sequence[str]) -> None:
 
 
 def _request_of_child(link: socket.socket) -> bytes:
-    """What the child that is forked for it is to run; in the server itself nothing, when the sweep has ended."""
+    """Fork a process for every request. Returns the request in that process, and b"" in the server once it ends."""
     while True:
         request, locks, _, _ = socket.recv_fds(link, LONGEST, 1)
         if not request:
@@ -129,31 +135,34 @@ def _request_of_child(link: socket.socket) -> bytes:
 
 
 def _watched(child: int, link: socket.socket) -> int:
-    """The job's exit code. Meanwhile it is told what the sweep wishes; twice to save would end it at once."""
-    is_told = False
+    """Wait for a job and return its exit code; meanwhile pass the sweep's stops on to it.
+
+    The request to save is passed on once: a run takes a second one for "at once".
+    """
+    is_saving = False
     while True:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
             return os.waitstatus_to_exitcode(status)
         if select.select([link], [], [], POLL_S)[0]:
-            wish = link.recv(LONGEST)
-            if wish == END:
+            message = link.recv(LONGEST)
+            if message == END:
                 os.kill(child, signal.SIGKILL)
-            elif not is_told:
-                os.kill(child, WISH)
-                is_told = True
-            if not wish:
+            elif not is_saving:
+                os.kill(child, SAVE_SIGNAL)
+                is_saving = True
+            if not message:  # the sweep is gone
                 return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _run(words: Sequence[str], errors: str, folder: str) -> None:
-    """The job's life: what the shell would do with `python words... 2> errors`."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, WISH)  # a server that was killed wishes the same
+    """Run a job in this process: what a shell in `folder` would do with `python words... 2> errors`."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SAVE_SIGNAL)  # sent when the server is killed
     os.chdir(folder)
     with open(errors, "w") as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
     sys.argv = list(words)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {WISH})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {SAVE_SIGNAL})
     runpy.run_path(words[0], run_name="__main__")
 
 

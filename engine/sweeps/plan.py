@@ -27,8 +27,8 @@ PLUGINS = {  # option -> the module it needs, and the extra that brings it
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is decided of a sweep beside its combinations."""
+class SweepPlan:
+    """What a command line decides of a sweep beside its combinations."""
 
     mode: RunMode | None = None  # if words or a recipe name it
     root: str | None = None  # the folder of the whole sweep, if words or a recipe name it
@@ -40,18 +40,18 @@ class Plan:
         return self.mode is RunMode.MULTIRUN
 
 
-def planned(hydra: DictConfig, run_root: str | None, typed_keys: Collection[str]) -> Plan:
+def sweep_plan(hydra: DictConfig, run_root: str | None, typed_keys: Collection[str]) -> SweepPlan:
     """The plan of a command line, from Hydra's own settings, the config's `run.root`, and which keys are typed."""
     params: Any = OmegaConf.to_container(OmegaConf.select(hydra, "sweeper.params") or OmegaConf.create())
     varied = {key: shown(value) for key, value in params.items() if key not in typed_keys}
     folder = OmegaConf.select(hydra, "sweep.dir")
     root = None if run_root == RunConfig().root else run_root
     if folder in (None, SWEEPS):
-        return Plan(hydra.mode, root, varied)
+        return SweepPlan(hydra.mode, root, varied)
     problems = []
     if "run.root" in typed_keys and root != folder:
         problems.append(f"run.root={root} and hydra.sweep.dir={folder}: both are the folder of the sweep; give one")
-    return Plan(hydra.mode, os.path.expanduser(folder), varied, problems)
+    return SweepPlan(hydra.mode, os.path.expanduser(folder), varied, problems)
 
 
 def how_to_sweep_problems(overrides: Iterable[Override], *, sweeping: bool) -> list[str]:
@@ -92,7 +92,7 @@ def folder_problems(overrides: Iterable[Override]) -> list[str]:
 
 
 def in_folder(config: Any, folder: Path) -> Any:
-    """The config of a job that is to write there."""
+    """The config with `output` set to the folder."""
     return config.model_copy(update={"output": str(folder)})
 
 

@@ -10,26 +10,31 @@ from types import FrameType
 from configs.errors import AGAIN_S
 from engine.process.stop import stop_signals
 
-_asked_s: list[float] = []  # when this process was asked
+_signals_s: list[float] = []  # when this process received signals; those of one request count once
 
 
 @dataclass(frozen=True)
-class StopWish:
-    """`process` is the sweep's first; what it is asked counts for all, what another process is asked for that one."""
+class SweepStop:
+    """Whether a sweep is to stop. `process` is the id of its first process.
+
+    Signals to that one are noted in files beside `file` and count for every process of the sweep, wherever it runs;
+    signals to another process count for that process alone.
+    """
 
     file: Path
     process: int
 
     def listen(self) -> None:
-        """From now on signals of this process are wishes. The third one ends it."""
+        """Count stop signals to this process from now on; the third one ends it."""
         for number in stop_signals():
             signal.signal(number, self._receive)
 
     def count(self) -> int:
         """0: go on; 1: jobs save and stop, no other begins; 2: end at once."""
-        return max(sum(file.exists() for file in self._files), min(len(_asked_s), 2))
+        return max(sum(file.exists() for file in self._files), min(len(_signals_s), 2))
 
     def forget(self) -> None:
+        """Remove the files."""
         for file in self._files:
             file.unlink(missing_ok=True)
 
@@ -39,10 +44,10 @@ class StopWish:
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         now_s = time.monotonic()
-        if _asked_s and now_s - _asked_s[-1] < AGAIN_S:
+        if _signals_s and now_s - _signals_s[-1] < AGAIN_S:
             return
-        _asked_s.append(now_s)
-        if len(_asked_s) > len(self._files):
+        _signals_s.append(now_s)
+        if len(_signals_s) > len(self._files):
             os._exit(128 + number)
         if os.getpid() == self.process:
-            self._files[len(_asked_s) - 1].touch()
+            self._files[len(_signals_s) - 1].touch()

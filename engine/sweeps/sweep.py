@@ -17,15 +17,15 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 
 from configs.command_line import text, typed
 from configs.errors import FAILED, INTERRUPTED, OK, STOPPED
-from engine.sweeps.plan import GROUPS, SWEEPS, Plan
-from engine.sweeps.stop import StopWish
+from engine.sweeps.plan import GROUPS, SWEEPS, SweepPlan
+from engine.sweeps.stop import SweepStop
 
 HYDRA_OF_A_JOB = ("hydra.job.", "hydra.verbose", "hydra.searchpath")  # settings that a job's own process needs
 REPETITION = ("run.", "runtime.", "cache.", "resume")  # where and how a job runs, not what it gives
 
 
-class Done(NamedTuple):
-    """What is left of a job: exit code, mean IoU, why it failed, and lines that compare it with the others."""
+class JobResult(NamedTuple):
+    """Exit code, mean IoU as a fraction, why the job failed, and lines that compare it with the others."""
 
     code: int
     score: float = 0.0
@@ -33,7 +33,9 @@ class Done(NamedTuple):
     page: Sequence[str] = ()
 
 
-Job = Callable[[Sequence[str], Path, Callable[[], int]], Done]  # words of a run, its folder, `StopWish.count`
+Job = Callable[
+    [Sequence[str], Path, Callable[[], int]], JobResult
+]  # the command line of a run, its folder, `SweepStop.count`
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Sweep:
     overrides: Sequence[Override]  # of the command line, and what a recipe varies
     flags: Sequence[str]  # that name the YAML files
     groups: Collection[str]  # names of the groups of YAML files
-    plan: Plan
+    plan: SweepPlan
     has_processes: bool  # one for each job, which works in the sweep's folder
     process: int = field(default_factory=os.getpid)  # that the user started
     began_ns: int = field(default_factory=time.time_ns)
@@ -59,9 +61,9 @@ class Sweep:
 
     @property
     def hydra_words(self) -> list[str]:
-        """What Hydra is told: the settings that vary, recipes, how to sweep, and where to leave its notes.
+        """The command line for Hydra: the settings that vary, recipes, how to sweep, and where to leave its notes.
 
-        What else is the same for all jobs does not pass through it: Optuna's sweeper would write null as None.
+        Other settings that all jobs share do not pass through Hydra: Optuna's sweeper would write null as None.
         """
         words = [
             text(override)
@@ -80,7 +82,7 @@ class Sweep:
         return [word for word in words if word.lstrip("+~").partition("=")[0] not in fixed]
 
     def run(self, varied: Sequence[str], subfolder: str = ".") -> float:
-        """One combination, by the words that vary. Returns its score; what else is left of it goes to a file.
+        """Run one combination, named by the words that vary, and note its result in a file. Returns its score.
 
         `subfolder` is `hydra.sweep.subdir`: "." leaves the name to us.
         """
@@ -89,10 +91,10 @@ class Sweep:
         if self.stop.count():
             return self._stopped(STOPPED)
         folder = self._folder_of_job(varied, subfolder)
-        done = self.job(self._words_of_job(varied), folder, self.stop.count)
+        result = self.job(self._words_of_job(varied), folder, self.stop.count)
         with self._done_file.open("a") as file:
-            file.write(json.dumps([folder.name, done]) + "\n")
-        return self._stopped(done.code) if done.code in (STOPPED, INTERRUPTED) else done.score
+            file.write(json.dumps([folder.name, result]) + "\n")
+        return self._stopped(result.code) if result.code in (STOPPED, INTERRUPTED) else result.score
 
     def _words_of_job(self, varied: Sequence[str]) -> list[str]:
         fixed = [word for word in self._fixed if not word.startswith("run.root=")]
@@ -117,10 +119,10 @@ class Sweep:
         return 0.0
 
     def finish(self) -> int:
-        """Say how it ended, and take away what its processes told each other; returns the exit code."""
+        """Print how the sweep ended and remove the files by which its processes talk; returns the exit code."""
         lines = self._done_file.read_text().splitlines() if self._done_file.exists() else []
-        jobs = {name: Done(*fields) for name, fields in map(json.loads, lines)}
-        codes = [done.code for done in jobs.values()]
+        jobs = {name: JobResult(*fields) for name, fields in map(json.loads, lines)}
+        codes = [result.code for result in jobs.values()]
         was_asked = bool(self.stop.count())
         self._done_file.unlink(missing_ok=True)
         self.stop.forget()
@@ -130,16 +132,16 @@ class Sweep:
             return STOPPED
         return next((code for code in (INTERRUPTED, FAILED, STOPPED) if code in map(_kind, codes)), OK)
 
-    def _last_page(self, jobs: Mapping[str, Done], *, was_asked: bool) -> list[str]:
-        counts = Counter(_kind(done.code) for done in jobs.values())
+    def _last_page(self, jobs: Mapping[str, JobResult], *, was_asked: bool) -> list[str]:
+        counts = Counter(_kind(result.code) for result in jobs.values())
         num_stopped = counts[STOPPED] + counts[INTERRUPTED]
         was_stopped = was_asked or num_stopped > 0
         outcome = f"{counts[OK]} {'job' if counts[OK] == 1 else 'jobs'} finished, {counts[FAILED]} failed"
         page = [f"\nstopped: {outcome}, {num_stopped} stopped" if was_stopped else f"\ndone: {outcome}"]
-        for name, done in jobs.items():
-            if _kind(done.code) == FAILED:
-                reason = f": {done.reason}" if done.reason else ""
-                page.append(f"  failed (exit code {done.code}): {name}{reason}")
+        for name, result in jobs.items():
+            if _kind(result.code) == FAILED:
+                reason = f": {result.reason}" if result.reason else ""
+                page.append(f"  failed (exit code {result.code}): {name}{reason}")
         page += [*jobs.values()][-1].page if jobs else []
         if was_stopped:
             page.append("the same command goes on from here")
@@ -162,8 +164,8 @@ class Sweep:
         return not override.is_hydra_override() and override.key_or_group not in GROUPS
 
     @property
-    def stop(self) -> StopWish:
-        return StopWish(self.root / f".stop-{self.process}-{self.began_ns}", self.process)
+    def stop(self) -> SweepStop:
+        return SweepStop(self.root / f".stop-{self.process}-{self.began_ns}", self.process)
 
     @property
     def _done_file(self) -> Path:
@@ -182,8 +184,8 @@ def _named(parent: Path, name: str, fixed: Sequence[str], varied: Sequence[str])
     """
     of_results = [word for word in fixed if not word.lstrip("+").startswith(REPETITION)]
     keys = [_hash([*of_results, *varied]), _hash([*fixed, *varied])]
-    found = [folder for key in keys for folder in sorted(parent.glob(f"*-{key}"))]
-    return found[0] if found else parent / f"{name}-{keys[0]}"
+    folders = [folder for key in keys for folder in sorted(parent.glob(f"*-{key}"))]
+    return folders[0] if folders else parent / f"{name}-{keys[0]}"
 
 
 def _hash(words: Iterable[str]) -> str:

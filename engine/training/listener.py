@@ -1,9 +1,9 @@
-"""What training tells others while it goes on. It knows nothing of who listens."""
+"""What training reports while it goes on, to whoever listens."""
 
 from typing import Protocol
 
 from configs.schema import StageConfig
-from engine.evaluation.effective_field import Measured
+from engine.evaluation.effective_field import FieldMeasurement
 from engine.evaluation.evaluate import Evaluation, Identity
 from engine.runs.progress import Progress, StageResult
 
@@ -15,7 +15,7 @@ class Listener(Protocol):
         """A line for people."""
 
     def flush(self) -> None:
-        """A checkpoint is about to be written: what was told so far must not be lost."""
+        """A checkpoint is about to be written: what was reported so far must not be lost."""
 
     def stage_started(self, progress: Progress, config: StageConfig, num_parameters: int) -> None:
         """A stage begins or goes on at `progress.step`; so many parameters are trained."""
@@ -28,15 +28,17 @@ class Listener(Protocol):
     def identity_certified(self, identity: Identity) -> None:
         """The fresh context module was compared with the front end alone."""
 
-    def validated(self, progress: Progress, evaluation: Evaluation, measured: Measured | None, is_best: bool) -> None:
-        """The weights as they are were scored; `measured` is the context module's effective field, if there is one."""
+    def validated(
+        self, progress: Progress, evaluation: Evaluation, measurement: FieldMeasurement | None, is_best: bool
+    ) -> None:
+        """The weights as they are were scored; `measurement` is of the context module's field, if there is one."""
 
     def stage_ended(self, stage: str, result: StageResult) -> None:
         """A stage is finished; one that is broken off does not end."""
 
 
 class SilentListener:
-    """Does nothing."""
+    """A `Listener` that does nothing."""
 
     def log(self, text: str) -> None: ...
     def flush(self) -> None: ...
@@ -46,6 +48,6 @@ class SilentListener:
     ) -> None: ...
     def identity_certified(self, identity: Identity) -> None: ...
     def validated(
-        self, progress: Progress, evaluation: Evaluation, measured: Measured | None, is_best: bool
+        self, progress: Progress, evaluation: Evaluation, measurement: FieldMeasurement | None, is_best: bool
     ) -> None: ...
     def stage_ended(self, stage: str, result: StageResult) -> None: ...

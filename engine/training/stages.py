@@ -165,11 +165,11 @@ class StageRunner:
             num_pictures=self.plan.run.num_pictures,
             check=self.stop.check,
         )
-        measured = probe.measure() if probe is not None else None
+        measurement = probe.measure() if probe is not None else None
         self._saver.read_clock()
         is_best_of_run = evaluation.scores.mean_iou > self.progress.best_mean_iou
-        is_best = self.progress.record(evaluation.scores, measured.effective_cells if measured else None)
-        self.listener.validated(self.progress, evaluation, measured, is_best)
+        is_best = self.progress.record(evaluation.scores, measurement.effective_cells if measurement else None)
+        self.listener.validated(self.progress, evaluation, measurement, is_best)
         if is_best:
             self._saver.save_best(is_best_of_run, evaluation.confusions_NKK)
 

@@ -23,7 +23,7 @@ from assembly.command import Command
 from configs.compose import HYDRA_VERSION
 from configs.files import FOLDER
 from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig
-from engine.sweeps.sweep import Done
+from engine.sweeps.sweep import JobResult
 {body}
 
 @hydra.main(version_base=HYDRA_VERSION, config_path=str(FOLDER), config_name="{name}")
@@ -43,7 +43,7 @@ COMMAND = Command(Config, run)
 WITH_JOB = """
 def job(words, folder, stops):
     print("job", folder, *words)
-    return Done(0, 0.5)
+    return JobResult(0, 0.5)
 
 COMMAND = Command(Config, lambda config: 1, job)
 """
@@ -117,9 +117,9 @@ def test_the_folder_of_a_sweep_is_run_root_or_hydras_name_for_it(tmp_path: Path)
 
 def test_a_sweep_that_grows_or_runs_elsewhere_finds_the_folders_of_its_jobs(tmp_path: Path) -> None:
     """What varies may be fixed once and swept later, in any order; threads and caches give no other result."""
-    program = WITH_JOB.replace("return Done", "folder.mkdir(); return Done")
+    program = WITH_JOB.replace("return JobResult", "folder.mkdir(); return JobResult")
     (first,) = jobs_of(run_program(tmp_path, "-m", "seed=1", "context=local", "run.root=a", body=program))
-    program = WITH_JOB.replace("return Done", "folder.mkdir(exist_ok=True); return Done")
+    program = WITH_JOB.replace("return JobResult", "folder.mkdir(exist_ok=True); return JobResult")
     for words in (["context=local", "seed=1,2"], ["seed=1,2", "context=local", "runtime.threads=1", "cache.root=c"]):
         grown = jobs_of(run_program(tmp_path, "-m", *words, "run.root=a", body=program))
         assert grown[0][0] == first[0] != grown[1][0]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from configs.schema import CacheConfig, ShapesConfig
-from data.features import Computed, MapStore, file_identity, open_store, open_windows
+from data.features import ImageMaps, MapStore, file_identity, open_store, open_windows
 from data.loaders import shuffled_keys
 from data.shapes import Shapes
 from data.transforms import is_mirrored
@@ -23,13 +23,13 @@ NUM_IMAGES, SHAPE, TARGET_SHAPE = 5, (3, 2, 4), (16, 32)
 IDENTITY = {"frontend": "abc", "crop_px": [16, 32]}
 
 
-def image_part(number: int, versions: int) -> Computed:
+def image_part(number: int, versions: int) -> ImageMaps:
     generator = np.random.default_rng(number)
     maps = generator.normal(size=(versions, *SHAPE)).astype(np.float32)
-    return Computed(maps, generator.integers(0, 256, (versions, *TARGET_SHAPE), np.uint8))
+    return ImageMaps(maps, generator.integers(0, 256, (versions, *TARGET_SHAPE), np.uint8))
 
 
-def computed(versions: int = 1) -> Iterator[Computed]:
+def computed(versions: int = 1) -> Iterator[ImageMaps]:
     return (image_part(number, versions) for number in range(NUM_IMAGES))
 
 
@@ -42,7 +42,7 @@ def waiting(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[N
     return locked(path, on_wait, lambda: None)
 
 
-def never() -> Iterator[Computed]:
+def never() -> Iterator[ImageMaps]:
     raise AssertionError("computed again")
 
 
@@ -85,7 +85,7 @@ def test_damage_is_noticed_told_and_mended(tmp_path: Path, name: str, damage: st
 
 
 def test_a_computation_that_fails_or_was_killed_leaves_nothing_that_is_believed(tmp_path: Path) -> None:
-    def failing() -> Iterator[Computed]:
+    def failing() -> Iterator[ImageMaps]:
         yield image_part(0, 1)
         raise RuntimeError("out of memory")
 
@@ -101,7 +101,7 @@ def test_a_computation_that_fails_or_was_killed_leaves_nothing_that_is_believed(
 
 
 def slow_build(root: Path, marks: Path) -> None:
-    def slow() -> Iterator[Computed]:
+    def slow() -> Iterator[ImageMaps]:
         (marks / str(os.getpid())).touch()
         for number in range(NUM_IMAGES):
             time.sleep(0.1)

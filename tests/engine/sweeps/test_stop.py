@@ -69,10 +69,10 @@ from assembly.command import Command
 from configs.files import FOLDER
 from configs.schema import Config
 from engine.sweeps.job import run_job
-from engine.sweeps.sweep import Done
+from engine.sweeps.sweep import JobResult
 
 def job(words, folder, stops):
-    return Done(run_job(Path("job.py"), words, folder, ["preloaded"], stops))
+    return JobResult(run_job(Path("job.py"), words, folder, ["preloaded"], stops))
 
 COMMAND = Command(Config, lambda config: 1, job)
 
