@@ -111,9 +111,9 @@ class Command(Generic[Kind]):
         flags, flag_words, words = read_flags(command_line)
         if flags.help or flags.hydra_help or flags.info or flags.shell_completion or flags.experimental_rerun:
             return command_line
-        wrong = flag_problems(flags, command_line) + _process_problems()
-        if wrong:
-            raise ConfigError(wrong)
+        problems = flag_problems(flags, command_line) + _process_problems()
+        if problems:
+            raise ConfigError(problems)
         source = Source.of(self.kind, flags)
         line = read(source, self.kind, words)
         composition = Composition.of(source, self.kind, line.single)
@@ -123,31 +123,31 @@ class Command(Generic[Kind]):
         if not flags.cfg and (flags.multirun or plan.is_sweep):
             return self._swept(source, line, plan)
         is_as_meant = not (line.misses_option or flags.cfg)
-        wrong = [*line.problems, *comma_problems(line.overrides), *composition.problems(with_rules=is_as_meant)]
+        problems = [*line.problems, *comma_problems(line.overrides), *composition.problems(with_rules=is_as_meant)]
         if not flags.cfg:
-            wrong += how_to_sweep_problems(line.overrides, sweeping=False) + _two_folders(line.overrides)
-        if wrong:
-            raise ConfigError(wrong)
+            problems += how_to_sweep_problems(line.overrides, sweeping=False) + _two_folders(line.overrides)
+        if problems:
+            raise ConfigError(problems)
         return [*flag_words, *map(text, line.overrides)]
 
     def _swept(self, source: Source, line: CommandLine, plan: SweepPlan) -> list[str]:
         varied = [f"{key}={value}" for key, value in plan.params.items()]
         line.overrides = [*read(source, self.kind, varied).overrides, *line.overrides]
         cannot_sweep = how_to_sweep_problems(line.overrides, sweeping=True)
-        wrong = [*line.problems, *cannot_sweep, *plan.problems, *folder_problems(line.overrides)]
+        problems = [*line.problems, *cannot_sweep, *plan.problems, *folder_problems(line.overrides)]
         configs = []
         if not (line.misses_option or cannot_sweep):
             for combination in itertools.product(*map(choices, line.overrides)):
                 composition = Composition.of(source, self.kind, combination)
-                wrong += composition.problems()
+                problems += composition.problems()
                 configs += [] if composition.config is None else [composition.config]
         results = self.results
         if results is not None and plan.root is None and len({*map(results, configs)}) == len(configs):
             results = None  # each job writes to a folder of its own
         if results is not None:
-            wrong += shared_folder_problems(configs, results)
-        if wrong:
-            raise ConfigError(wrong)
+            problems += shared_folder_problems(configs, results)
+        if problems:
+            raise ConfigError(problems)
 
         def in_this_process(words: Sequence[str], folder: Path, _: object) -> JobResult:
             _, _, settings = read_flags(words)
@@ -163,9 +163,9 @@ class Command(Generic[Kind]):
 
     @staticmethod
     def _begin(sweep: Sweep) -> None:
-        wrong = cluster_problems(sweep.overrides)
-        if wrong:
-            raise ConfigError(wrong)
+        problems = cluster_problems(sweep.overrides)
+        if problems:
+            raise ConfigError(problems)
         try:
             sweep.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -35,62 +35,62 @@ def problems(config: Any) -> list[str]:
 
     Looks whether files and folders exist, but opens none.
     """
-    found: list[str] = []
+    problems: list[str] = []
     if isinstance(config, Config):
-        found += _stages(config)
+        problems += _stages(config)
         for name in STAGES:
-            found += _stage(f"stage.{name}", getattr(config.stage, name), config.data)
-        found += _loss_grids(config) + _mirrors(config) + _kept_maps(config)
-        found += _frontend(config.model.frontend) + _context(config.model.context)
-        found += _data(config.data) + _weights(config.model.pretrained)
-        found += _existing_file("init.checkpoint", config.init.checkpoint)
-        found += _head(config.model) + _resume_changes(config)
+            problems += _stage(f"stage.{name}", getattr(config.stage, name), config.data)
+        problems += _loss_grids(config) + _mirrors(config) + _kept_maps(config)
+        problems += _frontend(config.model.frontend) + _context(config.model.context)
+        problems += _data(config.data) + _weights(config.model.pretrained)
+        problems += _existing_file("init.checkpoint", config.init.checkpoint)
+        problems += _head(config.model) + _resume_changes(config)
         if config.validation.protocol == "authors":
-            found += authors_problems(config.model, config.validation)
+            problems += authors_problems(config.model, config.validation)
     if isinstance(config, EvalConfig):
-        found += _evaluation(config)
+        problems += _evaluation(config)
     if isinstance(config, PredictConfig):
-        found += _network_file(config) + _existing_input(config.input)
+        problems += _network_file(config) + _existing_input(config.input)
     if isinstance(config, AnalyzeConfig):
-        found += _frontend(config.model.frontend) + _context(config.model.context)
+        problems += _frontend(config.model.frontend) + _context(config.model.context)
         if config.runs is not None:
-            found += _existing_folder("runs", config.runs, "the sweep")
-    return found
+            problems += _existing_folder("runs", config.runs, "the sweep")
+    return problems
 
 
 def _evaluation(config: EvalConfig) -> list[str]:
-    found = _network_file(config)
+    problems = _network_file(config)
     for key in sorted(config.data.model_fields_set & {"root", "sbd_root"}):
-        found += _existing_folder(f"data.{key}", getattr(config.data, key))
-    return found
+        problems += _existing_folder(f"data.{key}", getattr(config.data, key))
+    return problems
 
 
 def authors_problems(model: ModelConfig, validation: ValidationConfig) -> list[str]:
-    """Why this network cannot be asked the authors' way."""
-    found = []
+    """What keeps a network from answering by the authors' protocol; empty if nothing does."""
+    problems = []
     if model.padding != "reflect":
-        found.append(
+        problems.append(
             "protocol=authors: it reflects the image by the front end's margin, and with model.padding=zero there is "
             "none; use whole or tiles"
         )
     if validation.flip or validation.scales != [1.0]:
-        found.append(
+        problems.append(
             f"protocol=authors: one view of the image, not flip={shown(validation.flip)} and "
             f"scales={shown(validation.scales)}; set flip=false and scales=[1], or use whole or tiles"
         )
-    return found
+    return problems
 
 
 def _resume_changes(config: Config) -> list[str]:
-    given, known = config.resume_changes, known_keys(Config)
-    key = f"resume_changes={shown(given)}"
-    if given and config.resume == "never":
+    names, known = config.resume_changes, known_keys(Config)
+    key = f"resume_changes={shown(names)}"
+    if names and config.resume == "never":
         return [f"{key}: it names what may differ when a run goes on; add resume=auto, or leave it out"]
-    found = [f"{key}: {unknown_key(name, known)}" for name in given if name not in known]
-    return found + [
+    problems = [f"{key}: {unknown_key(name, known)}" for name in names if name not in known]
+    return problems + [
         f"{key}: {name} cannot change while a run goes on; single keys of stage and data.augment can, for example "
         "stage.joint.lr"
-        for name in given
+        for name in names
         if name in known
         and (not name.startswith(("stage.", "data.augment.")) or not isinstance(known[name], FieldInfo))
     ]
@@ -106,21 +106,21 @@ def _head(model: ModelConfig) -> list[str]:
 
 
 def _network_file(config: EvalConfig | PredictConfig) -> list[str]:
-    """Whose network the file holds: ours say so themselves, Caffe's are told by name."""
+    """Whether the file is there, and what network it holds: our checkpoints say so, Caffe's files need `model=NAME`."""
     if not config.checkpoint:
         return ["checkpoint=: the file of a network is required; write checkpoint=runs/NAME/best.pt"]
-    found = _existing_file("checkpoint", config.checkpoint)
+    problems = _existing_file("checkpoint", config.checkpoint)
     key, is_caffe = f"checkpoint={config.checkpoint}", Path(config.checkpoint).suffix == CAFFE_SUFFIX
     if is_caffe and config.model.classes_of is None:
         names = sorted(file.stem for file in (Path(__file__).parent / "model").glob("*.yaml"))
-        found.append(
+        problems.append(
             f"{key}: Caffe's weights do not say what network they are of; add model=NAME; names: {', '.join(names)}"
         )
     if not is_caffe and config.model != ModelConfig():
-        found.append(f"{key}: it knows its own network, so model.* says nothing; leave it out")
+        problems.append(f"{key}: it knows its own network, so model.* says nothing; leave it out")
     if is_caffe:
-        found += _frontend(config.model.frontend) + _context(config.model.context) + _head(config.model)
-    return found
+        problems += _frontend(config.model.frontend) + _context(config.model.context) + _head(config.model)
+    return problems
 
 
 def _stages(config: Config) -> list[str]:
@@ -142,22 +142,24 @@ def _stages(config: Config) -> list[str]:
 
 
 def _stage(key: str, stage: StageConfig, data: DataConfig) -> list[str]:
-    found = []
+    problems = []
     if stage.accumulation >= 1 and stage.batch % stage.accumulation:
         divisors = [str(n) for n in range(1, max(stage.batch, 0) + 1) if stage.batch % n == 0]
-        found.append(
+        problems.append(
             f"{key}.accumulation={stage.accumulation}: a divisor of {key}.batch={stage.batch} is required; "
             f"one of {', '.join(divisors)}"
         )
     weights, num_names = stage.loss.class_weights, len(data.folder.class_names)
     if weights and not any(weights):
-        found.append(f"{key}.loss.class_weights={shown(weights)}: one weight above 0 is required; [] means 1 for all")
+        problems.append(
+            f"{key}.loss.class_weights={shown(weights)}: one weight above 0 is required; [] means 1 for all"
+        )
     if weights and data.name == "folder" and len(weights) != num_names:
-        found.append(
+        problems.append(
             f"{key}.loss.class_weights={shown(weights)}: one for each of the {num_names} data.folder.class_names "
             f"is required; got {len(weights)}"
         )
-    return found
+    return problems
 
 
 def _loss_grids(config: Config) -> list[str]:
@@ -174,21 +176,23 @@ def _loss_grids(config: Config) -> list[str]:
 
 def _mirrors(config: Config) -> list[str]:
     """Cells can be mirrored where the front end no longer learns and every cell has a label of its own."""
-    found = []
+    problems = []
     for name in config.stages:
         if name not in STAGES or getattr(config.stage, name).mirror == "pixels":
             continue
-        key, cure = f"stage.{name}.mirror=cells", f"stage.{name}.mirror=pixels"
+        key, hint = f"stage.{name}.mirror=cells", f"stage.{name}.mirror=pixels"
         if name != "context":
-            found.append(f"{key}: the front end learns from mirrored images here, not from mirrored maps; set {cure}")
+            problems.append(
+                f"{key}: the front end learns from mirrored images here, not from mirrored maps; set {hint}"
+            )
         elif _grid(config, name) == "pixels":
-            found.append(
+            problems.append(
                 f"{key}: a loss at the cells is required, where each has a label that is mirrored with it, and "
-                f"stage.{name}.loss.grid=pixels; set {cure}, or stage.{name}.loss.grid=cells"
+                f"stage.{name}.loss.grid=pixels; set {hint}, or stage.{name}.loss.grid=cells"
             )
         if not config.data.augment.mirror:
-            found.append(f"{key}: data.augment.mirror=false, so there is nothing to mirror; set {cure}")
-    return found
+            problems.append(f"{key}: data.augment.mirror=false, so there is nothing to mirror; set {hint}")
+    return problems
 
 
 def _kept_maps(config: Config) -> list[str]:
@@ -206,22 +210,22 @@ def _grid(config: Config, stage: str) -> LossGrid:
 
 
 def _frontend(config: FrontendConfig) -> list[str]:
-    found, key = [], "model.frontend"
+    problems, key = [], "model.frontend"
     lengths = {name: len(getattr(config, name)) for name in ("depths", "channels", "dilations")}
     if len(set(lengths.values())) > 1:
-        given = ", ".join(f"{key}.{name} has {length}" for name, length in lengths.items())
-        found.append(f"{key}: one value for each block is required in every list; {given}")
+        listing = ", ".join(f"{key}.{name} has {length}" for name, length in lengths.items())
+        problems.append(f"{key}: one value for each block is required in every list; {listing}")
     elif 0 < lengths["depths"] < NUM_POOLED_BLOCKS:
-        found.append(
+        problems.append(
             f"{key}.depths={shown(config.depths)}: at least {NUM_POOLED_BLOCKS} blocks are required, "
             "the stride of 8 comes from the pooling after the first three"
         )
     if config.fc6_kernel % 2 == 0:
-        found.append(
+        problems.append(
             f"{key}.fc6_kernel={config.fc6_kernel}: an odd kernel is required, so that a cell has a centre; "
             f"write {config.fc6_kernel - 1} or {config.fc6_kernel + 1}"
         )
-    return found
+    return problems
 
 
 def _context(config: ContextConfig) -> list[str]:
@@ -234,29 +238,29 @@ def _context(config: ContextConfig) -> list[str]:
 
 
 def _data(data: DataConfig) -> list[str]:
-    found, name, is_voc = [], data.name, data.name == "voc"
+    problems, name, is_voc = [], data.name, data.name == "voc"
     if data.download and not is_voc:
-        found.append(
+        problems.append(
             f"data.download=true: only voc can be downloaded; set it to false and data.root to the files of {name}"
         )
-    found += scenes_problems(data)
+    problems += scenes_problems(data)
     if data.name != "shapes" and not (is_voc and data.download):
-        found += _existing_folder("data.root", data.root, f"the {name} data set") + _loggable("data.root", data.root)
+        problems += _existing_folder("data.root", data.root, f"the {name} data set") + _loggable("data.root", data.root)
     if is_voc and "train_aug" in (data.train_split, data.val_split) and not (data.download and data.sbd_root):
-        found += _existing_folder("data.sbd_root", data.sbd_root, "the Semantic Boundaries Dataset")
-        found += _loggable("data.sbd_root", data.sbd_root)
+        problems += _existing_folder("data.sbd_root", data.sbd_root, "the Semantic Boundaries Dataset")
+        problems += _loggable("data.sbd_root", data.sbd_root)
     if data.name == "folder" and not data.folder.class_names:
-        found.append(
+        problems.append(
             "data.folder.class_names=[]: the classes of your labels are required, in the order of their ids; "
             "for example data.folder.class_names=[road,house,tree]"
         )
     augment = data.augment
     if augment.scale_min > augment.scale_max:
-        found.append(
+        problems.append(
             f"data.augment.scale_min={shown(augment.scale_min)}: at most "
             f"data.augment.scale_max={shown(augment.scale_max)} is required"
         )
-    return found
+    return problems
 
 
 def scenes_problems(data: DataConfig) -> list[str]:
@@ -270,12 +274,12 @@ def scenes_problems(data: DataConfig) -> list[str]:
 
 
 def _existing_folder(key: str, folder: str | None, content: str = "the data set") -> list[str]:
-    cure = f"set {key}=DIR to the folder of {content}"
+    hint = f"set {key}=DIR to the folder of {content}"
     if not folder:
-        return [f"{key}={shown(folder)}: a folder is required; {cure}"]
+        return [f"{key}={shown(folder)}: a folder is required; {hint}"]
     if not Path(folder).is_dir():
         what = "this is a file" if Path(folder).exists() else "there is no such folder"
-        return [f"{key}={folder}: {what}{_seen_from_here(folder)}; {cure}"]
+        return [f"{key}={folder}: {what}{_in_working_directory(folder)}; {hint}"]
     return []
 
 
@@ -293,18 +297,18 @@ def _existing_file(key: str, file: str | None) -> list[str]:
     if file is None or Path(file).is_file():
         return []
     what = "this is a folder" if Path(file).is_dir() else "there is no such file"
-    return [f"{key}={file}: {what}{_seen_from_here(file)}; correct the path"]
+    return [f"{key}={file}: {what}{_in_working_directory(file)}; correct the path"]
 
 
 def _existing_input(path: str) -> list[str]:
     if not path:
         return ["input=: an image, or a folder of images, is required; write input=PATH"]
     if not Path(path).exists():
-        return [f"input={path}: there is no such file or folder{_seen_from_here(path)}; correct the path"]
+        return [f"input={path}: there is no such file or folder{_in_working_directory(path)}; correct the path"]
     return []
 
 
-def _seen_from_here(path: str) -> str:
+def _in_working_directory(path: str) -> str:
     return "" if Path(path).is_absolute() else f" in {Path.cwd()}"
 
 
@@ -315,7 +319,7 @@ def _weights(pretrained: str | None) -> list[str]:
     options = f"options: {', '.join(TORCHVISION_WEIGHTS)}, null, or a file ({', '.join(WEIGHT_SUFFIXES)})"
     if not Path(pretrained).is_file():
         hint = did_you_mean(pretrained, TORCHVISION_WEIGHTS)
-        return [f"{key}: neither known weights nor a file{_seen_from_here(pretrained)}; {hint}{options}"]
+        return [f"{key}: neither known weights nor a file{_in_working_directory(pretrained)}; {hint}{options}"]
     if Path(pretrained).suffix not in WEIGHT_SUFFIXES:
         return [f"{key}: a file of the kind {' or '.join(WEIGHT_SUFFIXES)} is required; {options}"]
     return []
