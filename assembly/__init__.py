@@ -1,1 +1,1 @@
-"""What needs all islands: what a stage is fed with, a trained network from its file, the protocol."""
+"""What needs all islands: a command and its sweep, what a stage is fed with, a trained network, the protocol."""

@@ -9,7 +9,7 @@ from models.describe import network_geometry, schedule_figures
 
 
 def run_header(config: Config, train_set: ImageSet, val_set: ImageSet, runtime: Runtime) -> RunHeader:
-    """As for a run that begins; a resumed one has a history besides (`engine.runs.resume`)."""
+    """The header of a run that begins; that of a resumed one has a history besides (`engine.runs.resume`)."""
     classes, sets, crop_px = train_set.classes, (train_set, val_set), context_crop_px(config)
     return RunHeader(
         config=config.model_dump(),

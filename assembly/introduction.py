@@ -12,7 +12,7 @@ from models.describe import network_line, schedule_verdict
 
 
 def introduction(config: Config, train_set: ImageSet, val_set: ImageSet) -> Iterator[str]:
-    """One line after the other; warnings are among them."""
+    """The lines that a run logs before its first stage; warnings begin with "warning: "."""
     yield from (train_set.describe(), val_set.describe(), network_line(config.model))
     crop_px = context_crop_px(config)
     if crop_px:

@@ -15,7 +15,7 @@ from models.build import build_context
 
 
 def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
-    """Refuses what cannot come to its end before anything is trained. Raises UserError."""
+    """The plan of a run. Raises UserError, before anything is trained, for what a later stage would refuse."""
     num_classes, workers = feed.train_set.classes.num_classes, config.runtime.workers
     header, shared = run.header, None
     if config.cache.frontend:

@@ -64,6 +64,7 @@ def shown(value: Any) -> str:
 
 
 def section_message(full: str, value: Any, section: type[Section]) -> str:
+    """The message for a section `full` that was set as if it were a value."""
     names = list(section.model_fields)
     return (
         f"{full}={shown(value)}: {full} is a section with keys of its own; set one of them, for example "

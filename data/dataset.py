@@ -40,6 +40,8 @@ class ImageSet(Protocol):
 
 
 class Pair(NamedTuple):
+    """The files of a sample. `name` is as in `ImageSet`, but not made printable yet."""
+
     name: str
     image: Path
     label: Path

@@ -30,12 +30,14 @@ TURNS = {
 
 
 class Request(NamedTuple):
+    """An image, and the file for its label map."""
+
     image: Path
     target: Path
 
 
 class Photograph(NamedTuple):
-    """A picture turned upright, and how its file has it (EXIF)."""
+    """A picture turned upright, RGB bytes, and the EXIF orientation of its file, 1 to 8."""
 
     upright_HW3: NDArray[np.uint8]
     orientation: int

@@ -97,7 +97,7 @@ def shuffled_keys(length: int, *, micro_batch: int, first: int, last: int, seed:
 
 
 class _Reader(Dataset[Batch | UserError]):
-    """Reads a whole batch at a time; notes for each worker which sample it is at, in memory shared with the parent."""
+    """Reads a batch at a time. Each worker notes the sample that it reads in memory shared with the parent."""
 
     def __init__(self, images: ImageSet, transform: TrainTransform | None, seed: int, workers: int) -> None:
         self.images = images

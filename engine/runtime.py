@@ -12,11 +12,13 @@ from configs.errors import UserError
 from configs.schema import Precision, RuntimeConfig
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")  # that `auto` can mean
-AUTO_PRECISION = "AUTO_PRECISION"  # environment variable: what precision=auto means, instead of asking the processor
+AUTO_PRECISION = "AUTO_PRECISION"  # environment variable: what precision=auto means, whatever the processor can do
 
 
 @dataclass(frozen=True)
 class Runtime:
+    """The device, the precision and the number of CPU threads that a process computes with."""
+
     device: torch.device
     precision: Precision  # never auto
     threads: int

@@ -19,8 +19,10 @@ Observe = Callable[[Tensor, Tensor], None]  # sees the front end's maps (B, K, h
 
 @dataclass(frozen=True)
 class Evaluation:
+    """Scores of a set, the confusion matrix of each image (rows: truth), and the first images as pictures."""
+
     scores: Scores
-    confusions_NKK: Tensor  # of every image
+    confusions_NKK: Tensor  # of every image, int64
     pictures: list[Picture]
 
     @property

@@ -14,7 +14,7 @@ from configs.schema import ValidationConfig
 from engine.contracts import DenseModel
 from engine.evaluation.grid import upsample
 
-Maps = Callable[[Tensor], Tensor]
+Maps = Callable[[Tensor], Tensor]  # images of a window (B, 3, H, W) to maps or logits (B, K, h, w)
 
 
 def reflected_range(first: int, last: int, length: int) -> Tensor:
@@ -38,7 +38,7 @@ def round_up(size: int, step: int) -> int:
 
 
 def whole_logits(model: DenseModel, maps: Maps, images_B3HW: Tensor) -> Tensor:
-    """Logits of every cell of the image, seen in one piece: (B, K, ceil(H / stride), ceil(W / stride))."""
+    """Logits of every cell of the image, in one piece: (B, K, ceil(H / stride), ceil(W / stride))."""
     height, width = (round_up(size, model.stride) for size in images_B3HW.shape[-2:])
     margin = model.margin_px
     return maps(crop_reflected(images_B3HW, -margin, -margin, height + 2 * margin, width + 2 * margin))
@@ -97,7 +97,7 @@ def _to_pixels(model: DenseModel, maps_BKhw: Tensor, size: tuple[int, int]) -> T
 
 
 def probabilities(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps | None = None) -> Tensor:
-    """Class probabilities (B, K, H, W), float32, averaged over the scales and the mirrored image if asked for.
+    """Class probabilities (B, K, H, W), float32, averaged over the scales and, with `flip`, the mirrored image.
 
     `maps` replaces the network's own forward pass (default: the whole model).
     """

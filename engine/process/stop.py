@@ -9,7 +9,7 @@ from configs.errors import AGAIN_S, STOP_SIGNALS
 
 
 class Stopped(Exception):
-    """The run was asked to stop, by the signal of this name; what it had is saved or about to be."""
+    """A run stops because of the signal of this name; its last step is saved, or is about to be."""
 
 
 def stop_signals() -> list[signal.Signals]:

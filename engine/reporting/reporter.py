@@ -29,7 +29,7 @@ QUIET_INTERVAL_S = 20.0  # between two lines where there is no terminal
 
 
 class Reporter:
-    """Tells one run's story in the terminal, in `log.txt` and in TensorBoard."""
+    """A `Listener` that writes to the terminal, `log.txt` and TensorBoard."""
 
     def __init__(self, folder: RunFolder, header: RunHeader, first_step: int, log_steps: int) -> None:
         """`first_step` is the global step that this sitting begins with; every `log_steps` one goes to TensorBoard."""
@@ -171,7 +171,10 @@ class Reporter:
 
 @contextmanager
 def reporter_of(run: Run, runtime: Runtime, log_steps: int) -> Iterator[Reporter]:
-    """Reports where the run is, and how to go on with it where it breaks off; then closes its log and its folder."""
+    """The reporter of a run: logs the run's notes, and the command that resumes where it breaks off.
+
+    At the end it closes TensorBoard and the run's folder.
+    """
     progress, config = run.progress, run.header.config
     num_steps_before = progress.global_step
     reporter = Reporter(run.folder, run.header, num_steps_before + 1, log_steps)

@@ -29,7 +29,10 @@ def confusions_name(stage: str) -> str:
 
 
 class RunFolder:
-    """One process at a time owns a folder. `is_new`: made for this run, nothing of another lies in it."""
+    """The files of a run, and the lock by which one process at a time owns them.
+
+    `is_new`: the folder was made for this run, and nothing of another lies in it.
+    """
 
     def __init__(self, path: Path, is_new: bool = False) -> None:
         self.path = path

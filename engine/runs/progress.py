@@ -40,6 +40,8 @@ class StageResult:
 
 @dataclass
 class Progress:
+    """The stage, the step in it, and the best result of every stage so far."""
+
     stage: str
     step: int = 0  # optimizer steps done in this stage
     validated_step: int = 0  # the last step of this stage whose weights were scored
@@ -71,7 +73,7 @@ class Progress:
         return is_best
 
     def take_over(self, other: "Progress") -> None:
-        """Stand where another run stood."""
+        """Become the progress of another run, whose results are marked as that run's."""
         vars(self).update(vars(other))
         for result in self.results.values():
             result.taken = True

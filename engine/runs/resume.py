@@ -80,14 +80,14 @@ def _folder(config: Config, header: RunHeader, log: Log) -> RunFolder:
 
 
 def begin(run: Run) -> None:
-    """Nothing stands in the way any more: the folder tells these settings, and is unfinished if there is more to do."""
+    """Write config.json, and mark a finished run that has more to do as unfinished. Call it when nothing can refuse."""
     if run.resumed is not None and run.folder.summary.exists() and _has_more_to_do(run.resumed, run.header.config):
         run.folder.reopen()
     run.folder.write_config(run.header.config)
 
 
 def _is_the_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether an unfinished run with this config is the one that is wanted; how far it has come is not known yet."""
+    """Whether an unfinished run with this config is the one to go on with; how far it has come is not known yet."""
     return all(
         change.key in new["resume_changes"] or change.key.endswith((".steps", ".validate_steps"))
         for change in changes(old, new)

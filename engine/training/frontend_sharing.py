@@ -36,7 +36,7 @@ def take_or_train(
 
 
 def _adopt(content: dict[str, Any], saver: Saver, config: StageConfig) -> None:
-    """Stand where the other run stood at the end of its front-end stage, files included."""
+    """Load the other run's front end and write the files that this run would have at the end of that stage."""
     model, progress = saver.model, saver.progress
     model.load_state_dict(content["model"])
     progress.take_over(Progress.from_plain(content["progress"]))

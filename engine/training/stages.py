@@ -30,7 +30,7 @@ from engine.training.saver import Saver
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is made of, by value."""
+    """All that training needs beside the network: settings, and functions that make modules, batches and maps."""
 
     stages: list[str]
     settings: Mapping[str, StageConfig]
