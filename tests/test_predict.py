@@ -78,8 +78,8 @@ def test_every_image_below_a_folder_keeps_its_place_and_a_damaged_one_stops_no_o
     (work / "mixed" / "a0.png").write_bytes((work / "pictures" / "a.png").read_bytes()[:200])
     words = ["checkpoint=camvid.caffemodel", "model=dilation8_camvid", NARROW, TILE, "protocol=tiles"]
     assert run(monkeypatch, work, *words, "input=mixed", "output=out") == 3
-    told = capsys.readouterr()
-    assert "left out: mixed/a0.png: cannot be decoded" in told.err and "2 of 3 label maps" in told.out
+    captured = capsys.readouterr()
+    assert "left out: mixed/a0.png: cannot be decoded" in captured.err and "2 of 3 label maps" in captured.out
     assert sorted(path.relative_to(work / "out").as_posix() for path in (work / "out").rglob("*.png")) == [
         "a.png",
         "deep/b.png",
@@ -117,8 +117,8 @@ def test_a_folder_is_asked_twice_with_the_maps_in_it_and_one_strange_image_stops
     words = ["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, TILE, "protocol=tiles"]
     for _ in range(2):
         assert run(monkeypatch, work, *words, "input=album", "output=album/maps") == 2
-        told = capsys.readouterr()
-        assert "left out: album/depth.tif: samples of kind F" in told.err and "2 of 3 label maps" in told.out
+        captured = capsys.readouterr()
+        assert "left out: album/depth.tif: samples of kind F" in captured.err and "2 of 3 label maps" in captured.out
         maps = [path.relative_to(work / "album" / "maps").as_posix() for path in (work / "album").rglob("*.png")]
         assert sorted(maps) == ["b.jpeg.png", "b.jpg.png"]
 
@@ -178,8 +178,8 @@ def test_what_cannot_be_done_is_told_before_anything_is_answered(
 ) -> None:
     extra = [] if any(word.startswith("input=") for word in words) else ["input=pictures"]
     assert run(monkeypatch, work, *words, *extra) == 2
-    told = capsys.readouterr().err
-    assert message in told and "Traceback" not in told
+    stderr = capsys.readouterr().err
+    assert message in stderr and "Traceback" not in stderr
 
 
 def test_a_released_network_is_scored_on_its_data_set(
@@ -195,8 +195,8 @@ def test_a_released_network_is_scored_on_its_data_set(
     shutil.copy(work / "answers" / "a.png", root / "val" / "labels")
     monkeypatch.setattr(sys, "argv", ["eval.py", *words, f"data.root={root}", "output=scores", "workers=0"])
     code = eval_command.COMMAND.start(eval_command.main)
-    told = capsys.readouterr()
-    assert code == 0, told.err
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
     scores = json.loads((work / "scores" / "scores.json").read_text())
     assert scores["mean_iou"] == 1 and scores["num_images"] == 1
     assert scores["protocol"]["protocol"] == "authors" and scores["protocol"]["precision"] == "float32"

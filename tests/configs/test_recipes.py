@@ -138,10 +138,10 @@ def test_the_context_module_alone_learns_from_mirrored_maps_where_the_loss_is_at
 )
 def test_cells_that_cannot_be_mirrored_are_refused(stage: str, words: list[str], message: str) -> None:
     assert compose(words).stage.context.mirror == "pixels"
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         compose([f"stage.{stage}.mirror=cells", *words])
-    assert len(told.value.problems) == 1
-    assert told.value.problems[0].startswith(f"stage.{stage}.mirror=cells: ") and message in told.value.problems[0]
+    assert len(caught.value.problems) == 1
+    assert caught.value.problems[0].startswith(f"stage.{stage}.mirror=cells: ") and message in caught.value.problems[0]
 
 
 def test_cells_can_be_mirrored_with_either_padding_and_every_other_change_of_the_image() -> None:

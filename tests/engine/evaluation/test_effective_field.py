@@ -36,14 +36,14 @@ def test_at_the_identity_the_effective_field_is_one_cell(dilations: list[int]) -
 
 @pytest.mark.parametrize("dilations", [[1], [3], [1, 2], [2, 2, 2], [1, 2, 5]])
 def test_with_equal_weights_the_gradient_is_the_path_count_and_its_sigma_the_computed_one(dilations: list[int]) -> None:
-    seen = coverage(dilations)
-    side = seen.field_cells + 4
+    covered = coverage(dilations)
+    side = covered.field_cells + 4
     gradient_hw = central_gradient(equal_weights(dilations), torch.ones(2, CLASSES, side, side))
     field_hw = gradient_hw[2:-2, 2:-2]
-    paths = np.outer(seen.path_counts, seen.path_counts)
+    paths = np.outer(covered.path_counts, covered.path_counts)
     np.testing.assert_allclose(field_hw / field_hw.max(), paths / paths.max(), atol=1e-6)
     assert gradient_hw.sum() == pytest.approx(field_hw.sum())
-    assert sigma_cells(gradient_hw) == pytest.approx(seen.sigma_cells, rel=1e-6)
+    assert sigma_cells(gradient_hw) == pytest.approx(covered.sigma_cells, rel=1e-6)
     num_cells = (paths >= (1 - 0.9545) * paths.max()).sum()
     assert effective_cells(gradient_hw) == pytest.approx(math.sqrt(num_cells))
 

@@ -78,10 +78,10 @@ def test_scales_keep_the_size_and_tiles_reach_the_protocol() -> None:
 @pytest.mark.parametrize("size", [(64, 96), (61, 83), (33, 40), (7, 5), (1, 1)])
 def test_the_authors_tiles_are_what_opencv_s_borders_make(size: tuple[int, int], tile_px: list[int]) -> None:
     """Reflect the image by the margin, cut, reflect what the last tile lacks about its own edge."""
-    image, seen = photograph(*size), []
+    image, windows = photograph(*size), []
 
     def maps(tile: Tensor) -> Tensor:
-        seen.append(tile[0].permute(1, 2, 0).numpy())
+        windows.append(tile[0].permute(1, 2, 0).numpy())
         return Blur()(tile)
 
     config = ValidationConfig(protocol="authors", tile_px=tile_px)
@@ -93,8 +93,8 @@ def test_the_authors_tiles_are_what_opencv_s_borders_make(size: tuple[int, int],
         for left in range(0, size[1], 48):  # 44 is no whole number of cells: the next tile starts at the next cell
             tile = padded[top : top + height, left : left + width]
             expected.append(cv2.copyMakeBorder(tile, 0, height - len(tile), 0, width - tile.shape[1], reflect))
-    assert len(seen) == len(expected)
-    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(seen, expected, strict=True))
+    assert len(windows) == len(expected)
+    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(windows, expected, strict=True))
 
 
 @pytest.mark.parametrize("head", get_args(Head))

@@ -49,16 +49,16 @@ def test_a_job_gets_its_settings_its_folder_and_resume_and_is_skipped_once_it_ha
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     script = program(
-        tmp_path, "import pathlib, sys; pathlib.Path('told').open('a').write(' '.join(sys.argv[1:]) + '\\n')"
+        tmp_path, "import pathlib, sys; pathlib.Path('command').open('a').write(' '.join(sys.argv[1:]) + '\\n')"
     )
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "job"
     assert run_job(script, ["seed=1"], folder) == 0
-    assert (tmp_path / "told").read_text() == f"seed=1 run.dir={folder} resume=auto\n"
+    assert (tmp_path / "command").read_text() == f"seed=1 run.dir={folder} resume=auto\n"
     assert status(folder)["status"] == "finished"
     (folder / "summary.json").write_text("{}")
     assert run_job(script, ["seed=1"], folder) == 0
-    assert (tmp_path / "told").read_text().count("\n") == 1
+    assert (tmp_path / "command").read_text().count("\n") == 1
 
 
 SWEEP = """
@@ -90,11 +90,11 @@ from pathlib import Path
 
 folder = Path(next(word for word in sys.argv if word.startswith("run.dir="))[8:])
 seed = folder.name[5]
-asked = []
+signals = []
 
 def receive(number, frame):
-    asked.append(number)
-    if len(asked) > 1:
+    signals.append(number)
+    if len(signals) > 1:
         os._exit(128 + number)
 
 if (folder / "saved").exists():
@@ -105,7 +105,7 @@ if Path("listens").exists():
         signal.signal(number, receive)
 Path("begun").write_text(str(os.getpid()))
 Path("begun").rename(f"begun-{seed}")
-while not asked or Path("is-deaf").exists():
+while not signals or Path("is-deaf").exists():
     time.sleep(0.01)
 time.sleep(0.5)
 (folder / "saved").touch()
