@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from configs.files import FOLDER
 from configs.schema import Config, StageConfig
 from data.build import image_sizes, meaning
 from data.dataset import ImageSet
@@ -180,7 +181,7 @@ def made_by(code: Sequence[str]) -> dict[str, str]:
     `code` names files and folders of the project. What is hashed is their syntax tree, so that a comment or a line
     break makes nothing stale.
     """
-    root, digest = Path(__file__).resolve().parents[1], sha256()
+    root, digest = FOLDER.parent, sha256()
     for place in code:
         path = root / place
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:

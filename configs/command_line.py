@@ -65,7 +65,9 @@ class CommandLine:
 
     def _replaced_networks(self) -> list[str]:
         """`model=NAME` is a whole network; what it would silently replace is refused."""
-        names = {one.key_or_group: typed(one) for one in self.overrides if isinstance(one.value(), str)}
+        names = {
+            override.key_or_group: typed(override) for override in self.overrides if isinstance(override.value(), str)
+        }
         if "model" not in names or not self.options("model"):
             return []
         return [

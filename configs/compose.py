@@ -87,9 +87,13 @@ def composed(kind: type[Kind], words: Sequence[str], source: Source | None = Non
     source = source or Source(PRIMARY[kind])
     line = read(source, kind, words)
     composition = Composition.of(source, kind, line.single)
-    wrong = [*line.problems, *comma_problems(line.overrides), *composition.problems(with_rules=not line.misses_option)]
-    if wrong or composition.config is None:
-        raise ConfigError(wrong)
+    problems = [
+        *line.problems,
+        *comma_problems(line.overrides),
+        *composition.problems(with_rules=not line.misses_option),
+    ]
+    if problems or composition.config is None:
+        raise ConfigError(problems)
     return composition.config
 
 

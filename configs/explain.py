@@ -19,7 +19,8 @@ def explained(error: Exception, kind: type[Section], overrides: Sequence[Overrid
     known = known_keys(kind)
     group = re.match(r"Could not override '([\w/@]+)'\. ?No match in the defaults list", message)
     if group:
-        section, values = known.get(group[1]), [one.value() for one in overrides if one.key_or_group == group[1]]
+        section = known.get(group[1])
+        values = [override.value() for override in overrides if override.key_or_group == group[1]]
         if isinstance(section, type):
             return section_message(group[1], values[-1] if values else None, section)
         return unknown_key(group[1], known)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from configs.files import options_of
 from configs.keys import did_you_mean, known_keys, unknown_key
 from configs.schema import (
     CAFFE_SUFFIX,
@@ -112,9 +113,9 @@ def _network_file(config: EvalConfig | PredictConfig) -> list[str]:
     problems = _existing_file("checkpoint", config.checkpoint)
     key, is_caffe = f"checkpoint={config.checkpoint}", Path(config.checkpoint).suffix == CAFFE_SUFFIX
     if is_caffe and config.model.classes_of is None:
-        names = sorted(file.stem for file in (Path(__file__).parent / "model").glob("*.yaml"))
         problems.append(
-            f"{key}: Caffe's weights do not say what network they are of; add model=NAME; names: {', '.join(names)}"
+            f"{key}: Caffe's weights do not say what network they are of; add model=NAME; names: "
+            + ", ".join(options_of("model"))
         )
     if not is_caffe and config.model != ModelConfig():
         problems.append(f"{key}: it knows its own network, so model.* says nothing; leave it out")

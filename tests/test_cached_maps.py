@@ -103,7 +103,7 @@ def test_what_is_kept_is_known_by_code_and_libraries_but_not_by_comments(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "code.py").write_text("def f(x):\n    return x + 1\n")
-    monkeypatch.setattr(feed, "__file__", str(tmp_path / "assembly" / "feed.py"))
+    monkeypatch.setattr(feed, "FOLDER", tmp_path / "configs")
     first = feed.made_by(["code.py"])
     (tmp_path / "code.py").write_text("def f(x):  # one more\n\n    return x + 1\n")
     assert feed.made_by(["code.py"]) == first
@@ -156,7 +156,7 @@ def test_only_the_context_stage_keeps_maps() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "overrides",
     [
         ["validation.batch=2", "validation.flip=true"],
         ["validation.protocol=tiles", "validation.tile_px=[96,128]", "validation.scales=[0.5,1.25]"],
@@ -165,8 +165,8 @@ def test_only_the_context_stage_keeps_maps() -> None:
     ids=["whole", "tiles", "authors"],
 )
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_scoring_on_kept_maps_is_scoring_the_network(tmp_path: Path, asked: list[str], precision: str) -> None:
-    words = [*TINY, *asked, f"runtime.precision={precision}", "stage.context.maps=cached", f"cache.root={tmp_path}"]
+def test_scoring_on_kept_maps_is_scoring_the_network(tmp_path: Path, overrides: list[str], precision: str) -> None:
+    words = [*TINY, *overrides, f"runtime.precision={precision}", "stage.context.maps=cached", f"cache.root={tmp_path}"]
     config = compose(words)
     images, runtime = open_images(config.data, "val"), choose_runtime(config.runtime)
     model, _ = build_initial(config.model, images.classes.num_classes, config.data.mean_rgb, 0, None)
