@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from configs.command_line import (
+    PARSER,
     CommandLine,
     choices,
     comma_problems,
@@ -36,6 +37,8 @@ from engine.sweeps.plan import (
     folder_problems,
     how_to_sweep_problems,
     in_folder,
+    job_folder_problems,
+    range_problems,
     shared_folder_problems,
     sweep_plan,
 )
@@ -61,6 +64,9 @@ class Command(Generic[Kind]):
     _sweep: Sweep | None = None
     _exit_code: int = OK
 
+    def __post_init__(self) -> None:
+        register(self.kind)
+
     def start(self, main: Callable[[], Any]) -> int:
         """Call `main`, which is below `@hydra.main`, with this process's command line; returns the exit code.
 
@@ -72,10 +78,8 @@ class Command(Generic[Kind]):
         os.environ[FULL_ERROR] = "1"
         paths = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # a launcher's processes import us, too
-        self._words = sys.argv[1:]
-        register(self.kind)
         try:
-            words = self.prepare(self._words)
+            words = self.prepare(sys.argv[1:])
             if self._sweep is not None:
                 self._begin(self._sweep)
             with surviving_terminal(), arguments(words):
@@ -109,35 +113,46 @@ class Command(Generic[Kind]):
     def prepare(self, command_line: list[str]) -> list[str]:
         """The words of a command line as Hydra is to see them; decides whether it is a sweep. Raises ConfigError."""
         flags, flag_words, words = read_flags(command_line)
-        if flags.help or flags.hydra_help or flags.info or flags.shell_completion or flags.experimental_rerun:
+        problems = flag_problems(flags, command_line)
+        if problems:
+            raise ConfigError(problems)
+        if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
             return command_line
-        problems = flag_problems(flags, command_line) + _process_problems()
+        problems = _process_problems()
         if problems:
             raise ConfigError(problems)
         source = Source.of(self.kind, flags)
+        self._words = [*source.flags, *words]
         line = read(source, self.kind, words)
         composition = Composition.of(source, self.kind, line.single)
         typed_keys = {override.key_or_group for override in line.overrides}
         run_root = getattr(getattr(composition.config, "run", None), "root", None)
         plan = sweep_plan(composition.hydra, run_root, typed_keys)
         if not flags.cfg and (flags.multirun or plan.is_sweep):
-            return self._swept(source, line, plan)
+            return self._swept(source, line, plan, composition.hydra)
         is_as_meant = not (line.misses_option or flags.cfg)
         problems = [*line.problems, *comma_problems(line.overrides), *composition.problems(with_rules=is_as_meant)]
         if not flags.cfg:
             problems += how_to_sweep_problems(line.overrides, sweeping=False) + _two_folders(line.overrides)
         if problems:
             raise ConfigError(problems)
+        if not flags.cfg and typed_keys & {"run.dir", "output"} and "hydra.run.dir" not in typed_keys:
+            line.overrides.append(PARSER.parse_override("hydra.run.dir=."))  # what is typed wins over a recipe's
+        elif not flags.cfg:
+            _make_folder(composition.hydra)
         return [*flag_words, *map(text, line.overrides)]
 
-    def _swept(self, source: Source, line: CommandLine, plan: SweepPlan) -> list[str]:
+    def _swept(self, source: Source, line: CommandLine, plan: SweepPlan, hydra: DictConfig) -> list[str]:
         varied = [f"{key}={value}" for key, value in plan.params.items()]
         line.overrides = [*read(source, self.kind, varied).overrides, *line.overrides]
         cannot_sweep = how_to_sweep_problems(line.overrides, sweeping=True)
         problems = [*line.problems, *cannot_sweep, *plan.problems, *folder_problems(line.overrides)]
+        problems += range_problems(line.overrides)
         configs = []
         if not (line.misses_option or cannot_sweep):
-            for combination in itertools.product(*map(choices, line.overrides)):
+            combinations = list(itertools.product(*map(choices, line.overrides)))
+            problems += job_folder_problems(hydra, len(combinations))
+            for combination in combinations:
                 composition = Composition.of(source, self.kind, combination)
                 problems += composition.problems()
                 configs += [] if composition.config is None else [composition.config]
@@ -193,6 +208,15 @@ def arguments(words: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv[1:] = before
+
+
+def _make_folder(hydra: DictConfig) -> None:
+    """Of `hydra.run.dir`, which Hydra makes without saying why it could not. Raises ConfigError."""
+    try:
+        Path(hydra.run.dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = cannot_write(f"hydra.run.dir={hydra.run.dir}", error, "name another folder")
+        raise ConfigError([str(message)]) from error
 
 
 def _two_folders(overrides: Sequence[Override]) -> list[str]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_origin
 
 from hydra._internal.utils import get_args_parser  # the flags have no other name
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,10 +22,13 @@ from pydantic.fields import FieldInfo
 
 from configs.keys import Key, did_you_mean, known_keys, takes_text, unknown_key, unknown_option
 from configs.schema import Section
-from configs.validation import section_message
+from configs.validation import section_message, shown
 
 PARSER = OverridesParser.create()
-PATTERN = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
+# `key=value` or `~key`; a key begins with a letter.
+PATTERN = re.compile(r"(?:(?P<sign>\+\+|\+|~)?(?P<key>\w[^=]*)=(?P<value>.*))|(?:~(?P<deleted>\w[^=]*))", re.DOTALL)
+SWEEPER_PARAMS = "hydra.sweeper.params."
+HYDRA_DICTS = ("hydra.sweeper.params", "hydra.job.env_set")  # whose keys are the user's
 
 
 class Setting(NamedTuple):
@@ -79,7 +82,10 @@ class CommandLine:
 
     def _override(self, setting: Setting, known: Mapping[str, Key]) -> Override | None:
         sign, key, value = setting
+        if key.startswith(SWEEPER_PARAMS) and sign != "~":  # a setting that varies, in Hydra's other way to say it
+            return self._override(Setting("", key.removeprefix(SWEEPER_PARAMS), value.strip("'\"")), known)
         if key.startswith(("hydra.", "hydra/")) or "@" in key or "/" in key:
+            sign = "++" if sign != "~" and key.startswith(HYDRA_DICTS) else sign
             return self._parsed(setting, f"{sign}{key}={value}" if value or sign != "~" else f"~{key}")
         if sign == "~":
             return self._deletion(setting, known)
@@ -100,8 +106,13 @@ class CommandLine:
                 return _quoted(key_element, value)
             self.problems.append(f"{key}={value}: {_syntax_hint(key, value)}")
             return None
-        if isinstance(known.get(key), type) and not isinstance(override.value(), dict):
+        is_section = isinstance(known.get(key), type)
+        if is_section and any(not isinstance(choice.value(), dict) for choice in choices(override)):
             self.problems.append(self._section_problem(key, value, known[key]))
+            return None
+        field = known.get(key)
+        if isinstance(field, FieldInfo) and get_origin(field.annotation) is list and isinstance(override.value(), dict):
+            self.problems.append(f"{key}={value}: a list is required; lists are written {key}=[1,2,4]")
             return None
         is_number = isinstance(override.value(), int | float)
         # A folder named 2024_05 stays one.
@@ -126,9 +137,10 @@ class CommandLine:
         override = self._parsed(setting, f"{sign.replace('++', '')}{key}={value}")
         for choice in [] if override is None else choices(override):
             name = choice.value()
-            if isinstance(name, str) and name not in options and "/" not in name and "${" not in name:
+            is_known = isinstance(name, str) and (name in options or "/" in name or "${" in name)
+            if not is_known:
                 self.misses_option = True
-                self.problems.append(unknown_option(key, name, options))
+                self.problems.append(unknown_option(key, shown(name), options))
                 return None
         return override
 
@@ -165,6 +177,10 @@ def read_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], lis
 
 def flag_problems(flags: argparse.Namespace, words: Sequence[str]) -> list[str]:
     """Flags that say something else together than each alone."""
+    if flags.experimental_rerun:
+        return ["--experimental-rerun: a run goes on with the command that it printed, run.dir=DIR resume=auto"]
+    if flags.info and flags.multirun:
+        return ["-m beside --info: one runs a sweep, the other only shows how Hydra sees it; leave one of them out"]
     if flags.cfg and flags.multirun:
         return [f"-m beside --cfg {flags.cfg}: one runs a sweep, the other only shows a config; leave one of them out"]
     if flags.cfg or flags.help:
@@ -228,10 +244,9 @@ def _settings(
         elif word in names and rest and "=" not in rest[0] and not rest[0].startswith("-"):
             position += 1
             problems.append(f"{word} {rest[0]}: a setting is one word with an equals sign; write {word}={rest[0]}")
-        elif word.startswith("~") or ("=" in word.lstrip("=") and not word.startswith("-")):
-            match = PATTERN.fullmatch(word)
-            assert match is not None, "the pattern takes any text"
-            settings.append(Setting(match["sign"] or "", match["key"], match["value"]))
+        elif (match := PATTERN.fullmatch(word)) is not None and match["key"] != "hydra":
+            sign = "~" if match["deleted"] else match["sign"] or ""
+            settings.append(Setting(sign, match["key"] or match["deleted"], match["value"] or ""))
         else:
             problems.append(_stray(word, names, owners()))
     return settings, problems

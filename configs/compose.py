@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from configs.command_line import PARSER, CommandLine, comma_problems, text
 from configs.errors import ConfigError
-from configs.explain import explained, located
+from configs.explain import explained, located, require_packages
 from configs.files import FOLDER
 from configs.keys import did_you_mean, known_keys, takes_text
 from configs.rules import problems as rule_problems
@@ -171,6 +171,9 @@ class Composition(Generic[Kind]):
             with hydra_at(source, kind):
                 whole = hydra.compose(source.name, list(map(text, overrides)), return_hydra_config=True)
                 plain = plain_of(whole, kind)
+                require_packages(plain, whole.hydra.runtime.choices)
+        except ConfigError as error:
+            return Composition(None, OmegaConf.create({"mode": None}), error.problems)
         except COMPOSITION_ERRORS as error:
             return Composition(None, OmegaConf.create({"mode": None}), [explained(error, kind, overrides)])
         groups = [group for group in whole.hydra.runtime.choices if not group.startswith("hydra/")]
@@ -196,12 +199,19 @@ def plain_of(composition: DictConfig, kind: type[Section]) -> dict[str, Any]:
     if "hydra" in composition:
         HydraConfig.instance().set_config(composition)  # for `${hydra:...}`
     try:
-        ours = OmegaConf.masked_copy(composition, [str(key) for key in composition if key != "hydra"])
+        ours = OmegaConf.masked_copy(composition, [key for key in composition if key != "hydra"])  # type: ignore[misc]  # numbers, too
         _decode_interpolations(ours, kind)
         plain: Any = OmegaConf.to_container(ours, resolve=True)
     finally:
         HydraConfig.instance().cfg = before
-    return {str(key): value for key, value in plain.items()}
+    return {str(key): _with_text_keys(value) for key, value in plain.items()}
+
+
+def _with_text_keys(plain: Any) -> Any:
+    """YAML and Hydra know keys that are numbers; the schema has none."""
+    if isinstance(plain, dict):
+        return {str(key): _with_text_keys(value) for key, value in plain.items()}
+    return plain
 
 
 def _decode_interpolations(composition: DictConfig, kind: type[Section]) -> None:

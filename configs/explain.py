@@ -1,21 +1,25 @@
 """What Hydra or OmegaConf says of a composition, in our words, and the YAML file that a problem comes from."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
+from configs.errors import ConfigError
 from configs.files import FOLDER, options_of
 from configs.keys import known_keys, unknown_key
 from configs.schema import Section
 from configs.validation import section_message
 
+RECIPE_GROUPS = ("experiment", "debug", "sweep", "launcher")  # whose files set keys of the whole config
+
 
 def explained(error: Exception, kind: type[Section], overrides: Sequence[Override]) -> str:
     """What Hydra or OmegaConf says, in our words where it is about a key."""
-    message = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    message = _in_one_line(error)
     known = known_keys(kind)
     group = re.match(r"Could not override '([\w/@]+)'\. ?No match in the defaults list", message)
     if group:
@@ -35,7 +39,25 @@ def explained(error: Exception, kind: type[Section], overrides: Sequence[Overrid
         group_name = {"launcher": "launcher", "sweeper": "sweep"}[part]
         options = " or ".join(f"{group_name}={option}" for option in options_of(group_name) if option != "none")
         return f"{missing[1]}: the {part} that is chosen has no such setting; choose another one by {options}"
+    if message.startswith("Error merging override") and error.__cause__ is not None:
+        return f"{message}: {_in_one_line(error.__cause__)}"
     return message
+
+
+def _in_one_line(error: BaseException) -> str:
+    """What an error says, the key first that OmegaConf names last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), None)
+    message = " ".join(line for line in lines if not line.startswith(("full_key: ", "object_type=", "reference_type=")))
+    return f"{key}: {message}" if key else message
+
+
+def require_packages(plain: Mapping[str, Any], chosen: Mapping[str, str | None]) -> None:
+    """Raises ConfigError for a recipe whose settings stand below its group's name, because it names no package."""
+    for group, option in chosen.items():
+        if group in RECIPE_GROUPS and isinstance(plain.get(group), Mapping):
+            reason = "its first line must be '# @package _global_', so that it sets keys of the whole config"
+            raise ConfigError([f"{group}/{option}.yaml: {reason}"])
 
 
 def located(problem: str, files: Sequence[str], folders: Sequence[Path], typed_keys: Collection[str]) -> str:
@@ -58,4 +80,6 @@ def _holds(path: Path, key: str) -> bool:
     settings = OmegaConf.load(path)
     package = re.search(r"^# *@package +(\S+)", path.read_text(), re.MULTILINE)
     prefix = "" if package and package[1] == "_global_" else f"{package[1] if package else path.parent.name}."
-    return key.startswith(prefix) and OmegaConf.select(settings, key.removeprefix(prefix), default=None) is not None
+    name = key.removeprefix(prefix)
+    is_set = name in map(str, settings) or OmegaConf.select(settings, name, default=None) is not None
+    return key.startswith(prefix) and is_set

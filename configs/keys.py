@@ -34,7 +34,9 @@ def known_keys(section: type[Section], parent: str = "") -> dict[str, Key]:
 
 def takes_text(key: Key) -> bool:
     """Whether the value of a key is any text, a path for example."""
-    return isinstance(key, FieldInfo) and (key.annotation is str or str in map(_plain_type, get_args(key.annotation)))
+    if not isinstance(key, FieldInfo) or get_origin(key.annotation) is list:
+        return False
+    return key.annotation is str or str in map(_plain_type, get_args(key.annotation))
 
 
 def _plain_type(annotation: Any) -> Any:

@@ -28,6 +28,7 @@ def own(tmp_path: Path) -> Path:
     files = {
         "experiment/mine.yaml": MINE,
         "context/mine.yaml": "# @package model.context\ndilations: [1, 3]\nwidths: []\nnoise_std: 0.0\n",
+        "experiment/placed.yaml": MINE + "hydra: {run: {dir: outs/placed}}\n",
         "study.yaml": "defaults: [train, _self_]\nexperiment: study\nseed: 9\n",
         "data/night.yaml": "train_split: val\nlimit: 1\n",
     }
@@ -86,7 +87,8 @@ def test_a_recipe_of_ones_own_trains_resumes_is_swept_and_is_scored(own: Path) -
         ("train.py --cfg job -p run.root --resolve 'run.root=${oc.env:PLACE}/runs'", "/place/runs"),
         ("train.py --cfg hydra -p hydra.run", "dir: ."),
         ("train.py --cfg all --package hydra.sweep", "dir: runs/sweeps"),
-        ("train.py --cfg job -p seed --config-dir own +context@model.other=mine seed=6", "6"),
+        ("train.py --cfg hydra -p hydra.run --config-dir own experiment=placed", "dir: outs/placed"),
+        ("train.py --cfg hydra -p hydra.job.env_set hydra.job.env_set.FOO=bar", "FOO: bar"),
     ],
 )
 def test_a_config_is_composed_and_shown(own: Path, line: str, shown: str) -> None:
@@ -101,7 +103,20 @@ def test_the_folder_of_hydra_is_the_folder_of_the_run_or_of_the_results(own: Pat
     assert "run.dir=a/3 resume=auto" in printed and "hydra.run.dir=" not in printed.rpartition("resume:")[2]
     typed(own, "analyze.py hydra.run.dir=b")
     assert (own / "b" / "analysis.json").is_file()
+    placed = typed(own, "train.py --config-dir own experiment=placed", *TINY)
+    (resume,) = re.findall(r"^resume: +(.*)$", placed, re.MULTILINE)
+    done = subprocess.run(["bash", "-c", resume], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "== frontend" not in done.stdout, "it goes on in the recipe's folder"
+    assert sorted(path.name for path in (own / "outs").iterdir()) == ["placed"]
     assert not (own / "runs").exists() and not (own / "outputs").exists()
+
+
+def test_a_sweep_keeps_its_folder_whatever_hydra_does_with_the_working_directory(own: Path) -> None:
+    (own / "junk.pth").write_bytes(b"junk")
+    words = "seed=1,2 hydra.job.chdir=true hydra.sweep.dir=swept model.pretrained=junk.pth"
+    printed = typed(own, f"train.py -m {words}", *TINY, code=1)
+    assert "done: 0 jobs finished, 2 failed" in printed and "junk.pth" in printed
+    assert len(list((own / "swept").glob("seed=*/status.json"))) == 2 and not (own / "swept" / "swept").exists()
 
 
 def test_hydra_says_what_it_does(own: Path) -> None:
@@ -129,6 +144,7 @@ def test_the_shell_completes_keys_and_options(own: Path) -> None:
     [
         ("seed=choice(1,2)", [1, 2]),
         ("seed=range(1,3)", [1, 2]),
+        ("hydra.sweeper.params.seed=1,2", [1, 2]),
         ("seed=1,2 hydra.sweeper.max_batch_size=1", [1, 2]),
         ("'+hydra.sweeper.params.seed=\"4,5\"'", [4, 5]),
         ("'seed=${oc.env:FIRST},6'", [5, 6]),

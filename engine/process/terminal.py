@@ -57,12 +57,17 @@ class SurvivingStream:
 
 @contextmanager
 def surviving_terminal() -> Iterator[None]:
-    """Stdout and stderr as `SurvivingStream`s; a sign that the terminal cannot show (in a path) becomes an escape."""
+    """Stdout and stderr as `SurvivingStream`s; a sign that the terminal cannot show (in a path) becomes an escape.
+
+    Streams that were closed before the program began (`>&-`) take everything and show nothing.
+    """
     streams = sys.stdout, sys.stderr
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = (cast(TextIO, SurvivingStream(stream)) for stream in streams)
+    # Files that are written to until the program ends.
+    present = (stream if stream is not None else open(os.devnull, "w") for stream in streams)  # noqa: SIM115
+    sys.stdout, sys.stderr = (cast(TextIO, SurvivingStream(stream)) for stream in present)
     try:
         yield
     finally:

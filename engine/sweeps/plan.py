@@ -91,6 +91,30 @@ def folder_problems(overrides: Iterable[Override]) -> list[str]:
     return problems
 
 
+def job_folder_problems(hydra: DictConfig, num_jobs: int) -> list[str]:
+    """A name that all jobs would have in common."""
+    if num_jobs < 2 or "sweep" not in hydra or OmegaConf.is_interpolation(hydra.sweep, "subdir"):
+        return []
+    name = hydra.sweep.subdir
+    if name in (None, "."):
+        return []
+    hint = "'hydra.sweep.subdir=${hydra.job.num}'"
+    return [f"hydra.sweep.subdir={name}: {num_jobs} jobs would share this folder; write for example {hint}"]
+
+
+def range_problems(overrides: Iterable[Override]) -> list[str]:
+    """What gives a sweep nothing to run, or only a search such as Optuna's something."""
+    overrides = list(overrides)
+    searches = any(typed(override).startswith(("sweep=optuna", "hydra/sweeper=")) for override in overrides)
+    problems = []
+    for override in overrides:
+        if override.is_interval_sweep() and not searches:
+            problems.append(f"{typed(override)}: only a search takes an interval; add sweep=optuna, or list the values")
+        if override.is_range_sweep() and not list(override.sweep_string_iterator()):
+            problems.append(f"{typed(override)}: no value in this range; END is above FIRST in range(FIRST,END)")
+    return problems
+
+
 def in_folder(config: Any, folder: Path) -> Any:
     """The config with `output` set to the folder."""
     return config.model_copy(update={"output": str(folder)})

@@ -21,6 +21,8 @@ from engine.sweeps.plan import GROUPS, SWEEPS, SweepPlan
 from engine.sweeps.stop import SweepStop
 
 HYDRA_OF_A_JOB = ("hydra.job.", "hydra.verbose", "hydra.searchpath")  # settings that a job's own process needs
+# Settings of Hydra that are ours to tell it: what a sweeper varies stands among the settings.
+NOT_FOR_HYDRA = ("hydra.sweeper.params", "hydra.sweep.dir", "hydra.job.chdir")
 REPETITION = ("run.", "runtime.", "cache.", "resume")  # where and how a job runs, not what it gives
 
 
@@ -69,11 +71,12 @@ class Sweep:
             text(override)
             for override in self.overrides
             if (override.is_sweep_override() or not self._is_for_jobs(override) or override.key_or_group in self.groups)
-            and not override.key_or_group.startswith("hydra.sweeper.params")  # they stand among the settings
+            and not override.key_or_group.startswith(NOT_FOR_HYDRA)
         ]
         folder = QuotedString(str(self.root), Quote.single).with_quotes()
         params = ["hydra.sweeper.params=null"] if self.plan.params else []
-        return ["--multirun", *words, f"hydra.sweep.dir={folder}", *params]
+        # Paths are those of the folder in which the command was typed.
+        return ["--multirun", *words, f"hydra.sweep.dir={folder}", "hydra.job.chdir=false", *params]
 
     def varied(self, task_overrides: Sequence[str]) -> list[str]:
         """The words of a job, as Hydra has made them, without those that all jobs share."""
@@ -98,7 +101,7 @@ class Sweep:
 
     def _words_of_job(self, varied: Sequence[str]) -> list[str]:
         fixed = [word for word in self._fixed if not word.startswith("run.root=")]
-        passed_on = [text(override) for override in self.overrides if text(override).startswith(HYDRA_OF_A_JOB)]
+        passed_on = [text(override) for override in self.overrides if override.key_or_group.startswith(HYDRA_OF_A_JOB)]
         # A recipe may ask for a sweep; its jobs are single runs.
         single = ["hydra.mode=RUN"] if self.plan.is_sweep else []
         return [*self.flags, *fixed, *varied, *passed_on, *single]

@@ -59,6 +59,7 @@ def test_typo_in_a_yaml_file_is_named_with_the_file(tmp_path: Path) -> None:
         ),
         "kind": ("seed: abc", r"experiment/kind.yaml: seed=abc: a whole number is required"),
         "list": ("stages: [frontend", r"experiment/list.yaml"),
+        "number": ("5: 1", r'experiment/number.yaml: 5: there is no key "5"'),
     }
     source = Source("train", extra_folder=str(tmp_path))
     for name, (text, message) in files.items():
@@ -83,3 +84,15 @@ def test_names_of_changes_are_keys_that_may_change(words: list[str], reason: str
     with pytest.raises(ValueError, match=re.escape(reason)):
         compose(words)
     compose(["resume=auto", "resume_changes=[stage.joint.lr,data.augment.color]"])
+
+
+def test_a_recipe_that_names_no_package_is_told_its_first_line(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("seed: 3\n")
+    with pytest.raises(ConfigError, match=r"experiment/mine.yaml: its first line must be '# @package _global_'"):
+        composed(Config, ["experiment=mine"], Source("train", extra_folder=str(tmp_path)))
+
+
+def test_numbers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CPUS", "3")
+    assert compose(["runtime.workers=${oc.env:CPUS}"]).runtime.workers == 3
