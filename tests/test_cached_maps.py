@@ -1,5 +1,6 @@
 """Training the context module on maps from disk is training it through the frozen front end."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,17 @@ def test_scoring_on_kept_maps_is_scoring_the_network(tmp_path: Path, overrides: 
     assert torch.equal(from_kept.confusions_NKK, computed.confusions_NKK)
     assert feeding.kept_maps(config.stage.context) is not None
     assert "computed" in said[0] and "read from" in said[1]
+
+
+def test_a_complete_stage_computes_no_maps_when_the_run_goes_on_with_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["stage.frontend.steps=1", "stage.context.maps=cached"]
+    before = run(tmp_path, "run", *words)
+    shutil.rmtree(tmp_path / "cache")
+    capsys.readouterr()
+    joint = small_run(["joint"], limit=5, steps=1, crop_px="[192,192]", validate_steps=1)[:-1]
+    after = run(tmp_path, "run", *words, *joint, "stages=[frontend,context,joint]", "resume=auto")
+    printed = capsys.readouterr().out
+    assert "== joint" in printed and "front-end maps" not in printed and not (tmp_path / "cache").exists()
+    assert all(torch.equal(after[name], weight) for name, weight in before.items())

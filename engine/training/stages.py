@@ -97,6 +97,9 @@ class StageRunner:
     def _run_stage(self, stage: str, resumed: dict[str, Any] | None) -> None:
         """The whole stage, or what is left of it after `resumed`."""
         self._saver.start_clock(self.progress.seconds if resumed is not None else 0.0)
+        if resumed is not None and self._is_complete(stage):  # nothing is left to feed it with
+            self.listener.stage_ended(stage, self.progress.results[stage])
+            return
         if resumed is None and stage != self.progress.stage:
             self.model.load_state_dict(self._saver.load_best(self.progress.stage)["model"])
         self._kept_maps = self.plan.kept_maps(self.plan.settings[stage])
@@ -104,6 +107,10 @@ class StageRunner:
             self._enter(stage)
         self._train(stage, resumed)
         self.listener.stage_ended(stage, self.progress.results[stage])
+
+    def _is_complete(self, stage: str) -> bool:
+        step = self.progress.step
+        return step >= self.plan.settings[stage].steps and self.progress.validated_step == step
 
     def _enter(self, stage: str) -> None:
         """Begin with a fresh clock and fresh random numbers; insert the context module where it is still missing."""
