@@ -19,8 +19,6 @@ from configs.command_line import (
     CommandLine,
     choices,
     comma_problems,
-    flag_problems,
-    read_flags,
     text,
     typed,
 )
@@ -30,6 +28,7 @@ from configs.explain import explained
 from configs.files import FOLDER
 from configs.schema import Config
 from configs.validation import validated
+from configs.words import flag_problems, read_flags
 from engine.process.terminal import surviving_terminal
 from engine.sweeps.plan import (
     SweepPlan,

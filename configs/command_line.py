@@ -1,42 +1,26 @@
-"""The words of a command line: Hydra's flags and overrides, and what went wrong before they came here.
+"""The overrides of a command line, as Hydra takes them.
 
 An unknown `key=value` becomes `++key=value`, so that Hydra hands it on and the schema can refuse all that is wrong at
 once, with the nearest names. Paths that Hydra's grammar does not take are quoted.
 """
 
-import argparse
-import re
-import shlex
-import sys
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple, get_origin
+from typing import get_origin
 
-from hydra._internal.utils import get_args_parser  # the flags have no other name
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from pydantic.fields import FieldInfo
 
-from configs.keys import Key, did_you_mean, known_keys, takes_text, unknown_key, unknown_option
+from configs.keys import Key, known_keys, takes_text, unknown_key, unknown_option
 from configs.schema import Section
 from configs.validation import section_message, shown
+from configs.words import Setting, open_brackets, settings_of
 
 PARSER = OverridesParser.create()
-# `key=value` or `~key`; a key begins with a letter.
-PATTERN = re.compile(r"(?:(?P<sign>\+\+|\+|~)?(?P<key>\w[^=]*)=(?P<value>.*))|(?:~(?P<deleted>\w[^=]*))", re.DOTALL)
 SWEEPER_PARAMS = "hydra.sweeper.params."
 HYDRA_DICTS = ("hydra.sweeper.params", "hydra.job.env_set")  # whose keys are the user's
-
-
-class Setting(NamedTuple):
-    """`key=value`, with Hydra's sign before it: `+`, `++`, `~` or none."""
-
-    sign: str
-    key: str
-    value: str
 
 
 @dataclass
@@ -59,7 +43,7 @@ class CommandLine:
     def read(self, words: Sequence[str]) -> None:
         """Sort the words into `overrides`, as Hydra takes them, and `problems`."""
         known = known_keys(self.schema)
-        settings, self.problems = _settings(words, [*filter(None, known), *self.groups], self._owners)
+        settings, self.problems = settings_of(words, [*filter(None, known), *self.groups], self._owners)
         for setting in settings:
             override = self._override(setting, known)
             if override is not None:
@@ -160,36 +144,6 @@ class CommandLine:
         return owners
 
 
-def read_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], list[str]]:
-    """Hydra's flags as its own parser reads them, the words that they are made of, and all other words."""
-    parser = get_args_parser()
-    parser.allow_abbrev = False  # --experiment is not --experimental-rerun
-    flags, unknown = parser.parse_known_args(list(words))
-    others = Counter([*flags.overrides, *unknown])
-    flag_words: list[str] = []
-    other_words: list[str] = []
-    for word in words:
-        is_other = others[word] > 0
-        others[word] -= is_other
-        (other_words if is_other else flag_words).append(word)
-    return flags, flag_words, other_words
-
-
-def flag_problems(flags: argparse.Namespace, words: Sequence[str]) -> list[str]:
-    """Flags that say something else together than each alone."""
-    if flags.experimental_rerun:
-        return ["--experimental-rerun: a run goes on with the command that it printed, run.dir=DIR resume=auto"]
-    if flags.info and flags.multirun:
-        return ["-m beside --info: one runs a sweep, the other only shows how Hydra sees it; leave one of them out"]
-    if flags.cfg and flags.multirun:
-        return [f"-m beside --cfg {flags.cfg}: one runs a sweep, the other only shows a config; leave one of them out"]
-    if flags.cfg or flags.help:
-        return []
-    alone = [flag for flag, value in (("--resolve", flags.resolve), ("--package", flags.package)) if value]
-    command = shlex.join([Path(sys.argv[0]).name, "--cfg", "job", *words])
-    return [f"{flag}: it says how --cfg shows a config; write {command}, or leave it out" for flag in alone]
-
-
 def comma_problems(overrides: Sequence[Override]) -> list[str]:
     """Several values for one key, where there is no sweep."""
     problems = []
@@ -224,62 +178,10 @@ def typed(override: Override) -> str:
     return text(override).removeprefix("++")
 
 
-def _settings(
-    words: Sequence[str], names: Collection[str], owners: Callable[[], Mapping[str, Sequence[str]]]
-) -> tuple[list[Setting], list[str]]:
-    """The settings among the words, and a problem for everything else.
-
-    `names` are the known keys and groups, `owners` gives, by name of an option, the groups that have it.
-    """
-    settings, problems = [], []
-    position = 0
-    while position < len(words):
-        word, rest = words[position], words[position + 1 :]
-        position += 1
-        num_more = _num_cut_off(word, rest)
-        if num_more:
-            position += num_more
-            cut = [word, *rest[:num_more]]
-            problems.append(f"{' '.join(cut)}: the shell cut this list at its blanks; write '{''.join(cut)}'")
-        elif word in names and rest and "=" not in rest[0] and not rest[0].startswith("-"):
-            position += 1
-            problems.append(f"{word} {rest[0]}: a setting is one word with an equals sign; write {word}={rest[0]}")
-        elif (match := PATTERN.fullmatch(word)) is not None and match["key"] != "hydra":
-            sign = "~" if match["deleted"] else match["sign"] or ""
-            settings.append(Setting(sign, match["key"] or match["deleted"], match["value"] or ""))
-        else:
-            problems.append(_stray(word, names, owners()))
-    return settings, problems
-
-
 def _parents(key: str) -> list[str]:
     """The keys that a key lies in, the innermost first."""
     names = key.split(".")
     return [".".join(names[:depth]) for depth in range(len(names) - 1, 0, -1)]
-
-
-def _num_cut_off(word: str, rest: Sequence[str]) -> int:
-    """How many of the following words close the brackets that a word opens."""
-    if _open_brackets(word) <= 0:
-        return 0
-    texts = ("".join([word, *rest[:count]]) for count in range(1, len(rest) + 1))
-    return next((count for count, text in enumerate(texts, start=1) if _open_brackets(text) == 0), 0)
-
-
-def _open_brackets(text: str) -> int:
-    """How many brackets are opened but not closed; negative if more are closed."""
-    return sum(map(text.count, "[{(")) - sum(map(text.count, ")}]"))
-
-
-def _stray(word: str, names: Collection[str], owners: Mapping[str, Sequence[str]]) -> str:
-    if word.startswith("-"):
-        bare = word.lstrip("-") if "=" in word else f"{word.lstrip('-')}=..."
-        return f"{word}: there is no such flag; settings are written without dashes: {bare}"
-    if word in owners:
-        options = " or ".join(f"{group}={word}" for group in owners[word])
-        return f"{word}: a setting is one word with an equals sign; write {options}"
-    hint = did_you_mean(word, names) if word else ""
-    return f"'{word}': a setting is one word, key=value; {hint}a value with blanks in it goes in quotes"
 
 
 def _quoted(key_element: str, value: str) -> Override:
@@ -287,7 +189,7 @@ def _quoted(key_element: str, value: str) -> Override:
 
 
 def _syntax_hint(key: str, value: str) -> str:
-    missing = _open_brackets(value)
+    missing = open_brackets(value)
     if missing:
         side = "closing" if missing > 0 else "opening"
         return f"a {side} bracket is missing; lists are written {key}=[1,2,4]"

@@ -30,7 +30,7 @@ from configs.errors import ConfigError
 from configs.explain import explained, located, require_packages
 from configs.files import FOLDER
 from configs.keys import did_you_mean, known_keys, takes_text
-from configs.rules import problems as rule_problems
+from configs.rules import broken_rules
 from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig, Section
 from configs.validation import validated, without_errors
 
@@ -189,7 +189,7 @@ class Composition(Generic[Kind]):
 
     def problems(self, *, with_rules: bool = True) -> list[str]:
         """All that is wrong; `with_rules`: also settings that cannot go together, and files that are not there."""
-        rules = rule_problems(self.config) if with_rules and self.config is not None else []
+        rules = broken_rules(self.config) if with_rules and self.config is not None else []
         return [*self.schema_problems, *rules]
 
 

@@ -1,6 +1,5 @@
 """Settings that cannot go together, files that are not there: what a config can have wrong though every value fits."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +7,11 @@ from pydantic.fields import FieldInfo
 
 from configs.files import options_of
 from configs.keys import did_you_mean, known_keys, unknown_key
+from configs.paths import missing_file, missing_folder, missing_input, unknown_weights, unloggable
 from configs.schema import (
     CAFFE_SUFFIX,
     NUM_POOLED_BLOCKS,
     STAGES,
-    TORCHVISION_WEIGHTS,
-    WEIGHT_SUFFIXES,
     AnalyzeConfig,
     Config,
     ContextConfig,
@@ -31,7 +29,7 @@ from configs.validation import shown
 TRANSPOSED_OFFSET_PX = 3.5  # (kernel - 1) / 2 - padding = 15 / 2 - 4
 
 
-def problems(config: Any) -> list[str]:
+def broken_rules(config: Any) -> list[str]:
     """One message for everything that is wrong with the config of an entry point; empty if all is well.
 
     Looks whether files and folders exist, but opens none.
@@ -43,26 +41,26 @@ def problems(config: Any) -> list[str]:
             problems += _stage(f"stage.{name}", getattr(config.stage, name), config.data)
         problems += _loss_grids(config) + _mirrors(config) + _kept_maps(config)
         problems += _frontend(config.model.frontend) + _context(config.model.context)
-        problems += _data(config.data) + _weights(config.model.pretrained)
-        problems += _existing_file("init.checkpoint", config.init.checkpoint)
+        problems += _data(config.data) + unknown_weights(config.model.pretrained)
+        problems += missing_file("init.checkpoint", config.init.checkpoint)
         problems += _head(config.model) + _resume_changes(config)
         if config.validation.protocol == "authors":
             problems += authors_problems(config.model, config.validation)
     if isinstance(config, EvalConfig):
         problems += _evaluation(config)
     if isinstance(config, PredictConfig):
-        problems += _network_file(config) + _existing_input(config.input)
+        problems += _network_file(config) + missing_input(config.input)
     if isinstance(config, AnalyzeConfig):
         problems += _frontend(config.model.frontend) + _context(config.model.context)
         if config.runs is not None:
-            problems += _existing_folder("runs", config.runs, "the sweep")
+            problems += missing_folder("runs", config.runs, "the sweep")
     return problems
 
 
 def _evaluation(config: EvalConfig) -> list[str]:
     problems = _network_file(config)
     for key in sorted(config.data.model_fields_set & {"root", "sbd_root"}):
-        problems += _existing_folder(f"data.{key}", getattr(config.data, key))
+        problems += missing_folder(f"data.{key}", getattr(config.data, key))
     return problems
 
 
@@ -110,7 +108,7 @@ def _network_file(config: EvalConfig | PredictConfig) -> list[str]:
     """Whether the file is there, and what network it holds: our checkpoints say so, Caffe's files need `model=NAME`."""
     if not config.checkpoint:
         return ["checkpoint=: the file of a network is required; write checkpoint=runs/NAME/best.pt"]
-    problems = _existing_file("checkpoint", config.checkpoint)
+    problems = missing_file("checkpoint", config.checkpoint)
     key, is_caffe = f"checkpoint={config.checkpoint}", Path(config.checkpoint).suffix == CAFFE_SUFFIX
     if is_caffe and config.model.classes_of is None:
         problems.append(
@@ -246,10 +244,10 @@ def _data(data: DataConfig) -> list[str]:
         )
     problems += scenes_problems(data)
     if data.name != "shapes" and not (is_voc and data.download):
-        problems += _existing_folder("data.root", data.root, f"the {name} data set") + _loggable("data.root", data.root)
+        problems += missing_folder("data.root", data.root, f"the {name} data set") + unloggable("data.root", data.root)
     if is_voc and "train_aug" in (data.train_split, data.val_split) and not (data.download and data.sbd_root):
-        problems += _existing_folder("data.sbd_root", data.sbd_root, "the Semantic Boundaries Dataset")
-        problems += _loggable("data.sbd_root", data.sbd_root)
+        problems += missing_folder("data.sbd_root", data.sbd_root, "the Semantic Boundaries Dataset")
+        problems += unloggable("data.sbd_root", data.sbd_root)
     if data.name == "folder" and not data.folder.class_names:
         problems.append(
             "data.folder.class_names=[]: the classes of your labels are required, in the order of their ids; "
@@ -272,55 +270,3 @@ def scenes_problems(data: DataConfig) -> list[str]:
         f"data.root={data.root}: the built-in scenes (data=shapes) lie in no folder; say which data set this is, for "
         "example experiment=camvid or data=folder (of eval.py: data.name=camvid or data.name=folder)"
     ]
-
-
-def _existing_folder(key: str, folder: str | None, content: str = "the data set") -> list[str]:
-    hint = f"set {key}=DIR to the folder of {content}"
-    if not folder:
-        return [f"{key}={shown(folder)}: a folder is required; {hint}"]
-    if not Path(folder).is_dir():
-        what = "this is a file" if Path(folder).exists() else "there is no such folder"
-        return [f"{key}={folder}: {what}{_in_working_directory(folder)}; {hint}"]
-    return []
-
-
-def _loggable(key: str, folder: str | None) -> list[str]:
-    text = os.fsencode(folder or "").decode(errors="backslashreplace")
-    if text == (folder or ""):
-        return []
-    return [
-        f"{key}={text}: the folder's name is not UTF-8, and a run writes it into its log and the command that resumes "
-        "it; rename the folder, or give a symbolic link to it (names of files in it may be of any kind)"
-    ]
-
-
-def _existing_file(key: str, file: str | None) -> list[str]:
-    if file is None or Path(file).is_file():
-        return []
-    what = "this is a folder" if Path(file).is_dir() else "there is no such file"
-    return [f"{key}={file}: {what}{_in_working_directory(file)}; correct the path"]
-
-
-def _existing_input(path: str) -> list[str]:
-    if not path:
-        return ["input=: an image, or a folder of images, is required; write input=PATH"]
-    if not Path(path).exists():
-        return [f"input={path}: there is no such file or folder{_in_working_directory(path)}; correct the path"]
-    return []
-
-
-def _in_working_directory(path: str) -> str:
-    return "" if Path(path).is_absolute() else f" in {Path.cwd()}"
-
-
-def _weights(pretrained: str | None) -> list[str]:
-    if pretrained is None or pretrained in TORCHVISION_WEIGHTS:
-        return []
-    key = f"model.pretrained={pretrained}"
-    options = f"options: {', '.join(TORCHVISION_WEIGHTS)}, null, or a file ({', '.join(WEIGHT_SUFFIXES)})"
-    if not Path(pretrained).is_file():
-        hint = did_you_mean(pretrained, TORCHVISION_WEIGHTS)
-        return [f"{key}: neither known weights nor a file{_in_working_directory(pretrained)}; {hint}{options}"]
-    if Path(pretrained).suffix not in WEIGHT_SUFFIXES:
-        return [f"{key}: a file of the kind {' or '.join(WEIGHT_SUFFIXES)} is required; {options}"]
-    return []

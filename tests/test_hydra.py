@@ -131,6 +131,23 @@ def test_hydra_says_what_it_does(own: Path) -> None:
     assert "eval.py checkpoint=" in typed(own, "eval.py --help")
 
 
+def test_a_config_is_composed_from_python(own: Path) -> None:
+    code = f"""
+import train
+from hydra import compose, initialize_config_dir
+with initialize_config_dir({str(ROOT / "configs")!r}, version_base="1.3"):
+    print(compose("train", ["seed=4"]).seed)
+"""
+    assert typed(own, "-c", code, PYTHONPATH=str(ROOT)) == "4\n"
+
+
+def test_output_that_nobody_takes_ends_nothing(own: Path) -> None:
+    for line in ("--cfg job >&-", "--help >&-", "--help | head -1"):
+        command = f"{shlex.quote(sys.executable)} {ROOT}/train.py {line}"
+        done = subprocess.run(["bash", "-c", command], cwd=own, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, ""), line
+
+
 def test_the_shell_completes_keys_and_options(own: Path) -> None:
     assert "hydra_bash_completion" in typed(own, "train.py --shell-completion install=bash")
     for start, completed in (("stage.joint.l", "stage.joint.lr="), ("experiment=camvid_", "experiment=camvid_cpu")):

@@ -128,6 +128,11 @@ def test_a_sweep_that_grows_or_runs_elsewhere_finds_the_folders_of_its_jobs(tmp_
     assert first[0] not in [job[0] for job in other]
 
 
+def test_whole_sections_can_vary(tmp_path: Path) -> None:
+    jobs = jobs_of(run_program(tmp_path, "-m", "model.context={dilations:[1,2]},{dilations:[1,3]}", body=WITH_JOB))
+    assert [job[-1] for job in jobs] == ["model.context={dilations:[1,2]}", "model.context={dilations:[1,3]}"]
+
+
 def test_a_recipe_of_ones_own_can_say_what_varies(tmp_path: Path) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     for name, mode in (("mine", ""), ("always", "mode: MULTIRUN, ")):

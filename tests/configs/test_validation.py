@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from configs.compose import compose
 from configs.errors import ConfigError
 from configs.keys import known_keys
-from configs.rules import problems
+from configs.rules import broken_rules
 from configs.schema import Config, Section
 from configs.validation import shown, validated, with_changes
 
@@ -67,7 +67,7 @@ def test_changes_reach_only_the_keys_they_name() -> None:
 
 def test_every_default_of_the_schema_lies_within_its_own_bounds_and_types() -> None:
     assert validated(Config, Config().model_dump()) == Config()
-    assert problems(Config()) == []
+    assert broken_rules(Config()) == []
 
 
 def test_every_key_is_reachable_from_the_command_line(default: Config) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.rules import problems
+from configs.rules import broken_rules
 from configs.schema import Config
 from data.build import digest, open_images
 from data.inputs import read_photograph, requests, write_ids
@@ -103,6 +103,6 @@ def test_a_root_that_a_log_cannot_hold_is_refused_before_the_run_and_a_link_to_i
     root = tmp_path / os.fsdecode(b"r\xe9")
     root.mkdir()
     (tmp_path / "link").symlink_to(root, target_is_directory=True)
-    (problem,) = problems(Config(data=folder_config(root)))
+    (problem,) = broken_rules(Config(data=folder_config(root)))
     assert r"/r\xe9: the folder's name is not UTF-8" in problem and "symbolic link" in problem
-    assert problems(Config(data=folder_config(tmp_path / "link"))) == []
+    assert broken_rules(Config(data=folder_config(tmp_path / "link"))) == []
