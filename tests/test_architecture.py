@@ -1,6 +1,8 @@
 """The plan of the house: arrows point down only."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.helpers.programs import ROOT, run_code
@@ -146,3 +148,11 @@ def test_tests_call_public_names_only() -> None:
 def test_only_the_transforms_know_albumentations() -> None:
     users = [path for island in ISLANDS for path in (ROOT / island).rglob("*.py") if "albumentations" in imported(path)]
     assert users == [ROOT / "data" / "transforms.py"]
+
+
+def test_a_training_waits_for_no_library_of_statistics() -> None:
+    """Each would add half a second or more to every start."""
+    modules = "assembly.plan, assembly.introduction, engine.reporting.reporter, engine.training.stages"
+    code = f"import sys, {modules}; print([name for name in ('scipy.stats', 'torchmetrics') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr

@@ -12,9 +12,10 @@ from engine.reporting.figures import write_png
 from engine.reporting.leaderboard_figure import leaderboard_figure
 from engine.reporting.leaderboard_page import csv_table, page, score
 from engine.reporting.leaderboard_rows import NAME as NAME
-from engine.reporting.leaderboard_rows import Row, judged_stage, leaderboard_rows
+from engine.reporting.leaderboard_rows import Row, leaderboard_rows
 from engine.runs.files import locked, write_json, write_text
 from engine.runs.folder import SUMMARY_NAME
+from engine.runs.progress import judged_stage
 
 
 def write_leaderboard(folder: Path, against: Sequence[int] = ()) -> list[Row]:

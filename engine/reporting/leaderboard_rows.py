@@ -15,6 +15,7 @@ from engine.reporting.score_table import schedule_name
 from engine.runs.changes import BY_NAME, flatten
 from engine.runs.folder import CONFIG_NAME, SUMMARY_NAME
 from engine.runs.header import ScheduleFigures
+from engine.runs.progress import judged_stage
 
 NAME = "leaderboard"  # of the files, before their extension
 IMAGES = "images"  # the digest of the scored images stands under this key among the settings
@@ -85,11 +86,6 @@ def leaderboard_rows(folder: Path) -> list[Row]:
     groups = [group for runs in by_settings.values() for group in _by_images(runs)]
     rows = [_row(runs, settings) for runs, settings in zip(groups, _differing_settings(groups), strict=True)]
     return sorted(rows, key=lambda row: -row.mean)
-
-
-def judged_stage(stages: Mapping[str, Any]) -> str:
-    """The stage by whose score a schedule is judged: the context stage, or else the last one."""
-    return "context" if "context" in stages else list(stages)[-1]
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:

@@ -7,12 +7,11 @@ from hashlib import sha256
 from typing import Any
 
 from engine.reporting.commands import command, relative, resume_command
-from engine.reporting.leaderboard_rows import judged_stage
 from engine.reporting.score_table import schedule_name, stage_table
 from engine.runs.changes import flatten
 from engine.runs.folder import RunFolder
 from engine.runs.header import DataDigest, RunHeader
-from engine.runs.progress import Progress
+from engine.runs.progress import Progress, judged_stage
 from engine.runtime import Runtime
 
 SHOWN_ANYWAY = ("model.context.dilations", "model.context.widths", "seed")

@@ -1,5 +1,6 @@
 """How far a run has come: plain numbers that ride in every checkpoint."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -96,3 +97,8 @@ class Progress:
         values["results"] = {name: StageResult(**result) for name, result in plain["results"].items()}
         values["identity"] = Identity(**plain["identity"]) if plain["identity"] else None
         return cls(**values)
+
+
+def judged_stage(stages: Mapping[str, Any]) -> str:
+    """The stage by whose score a schedule is judged: the context stage, or else the last one."""
+    return "context" if "context" in stages else list(stages)[-1]
