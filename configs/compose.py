@@ -71,6 +71,10 @@ class Source:
             raise ConfigError(
                 [f"--config-name {name}: there is no such YAML file; {hint}options: {', '.join(sorted(files))}"]
             )
+        if name != PRIMARY[kind] and name in PRIMARY.values():
+            raise ConfigError(
+                [f"--config-name {name}: this is the file of {name}.py; name one that inherits {PRIMARY[kind]}"]
+            )
         values = {"--config-dir": extra_folder, "--config-path": flags.config_path and folder}
         named = {**values, "--config-name": flags.config_name}
         words = [word for flag, value in named.items() if value for word in (flag, value)]

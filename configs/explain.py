@@ -39,9 +39,6 @@ def explained(error: Exception, kind: type[Section], overrides: Sequence[Overrid
         group_name = {"launcher": "launcher", "sweeper": "sweep"}[part]
         options = " or ".join(f"{group_name}={option}" for option in options_of(group_name) if option != "none")
         return f"{missing[1]}: the {part} that is chosen has no such setting; choose another one by {options}"
-    foreign = re.search(r"Could not load '(\w+)_schema'", message)
-    if foreign:
-        return f"--config-name {foreign[1]}: this is the file of {foreign[1]}.py; name one that inherits this command's"
     if message.startswith("Error merging override") and error.__cause__ is not None:
         return f"{message}: {_in_one_line(error.__cause__)}"
     return message
