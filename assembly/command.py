@@ -73,7 +73,6 @@ class Command(Generic[Kind]):
         """
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while torch is imported ends without a traceback
-        shows_full_error = FULL_ERROR in os.environ
         os.environ[FULL_ERROR] = "1"
         paths = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # a launcher's processes import us, too
@@ -86,8 +85,6 @@ class Command(Generic[Kind]):
         except ConfigError as error:
             return _refuse(error.problems)
         except COMPOSITION_ERRORS as error:
-            if shows_full_error:
-                raise
             return _refuse([explained(error, self.kind, [])])
         except SystemExit:  # of a job that was stopped, or Hydra's own
             code = self._sweep.finish() if self._sweep is not None else OK
@@ -142,13 +139,13 @@ class Command(Generic[Kind]):
         return [*flag_words, *map(text, line.overrides)]
 
     def _swept(self, source: Source, line: CommandLine, plan: SweepPlan, hydra: DictConfig) -> list[str]:
-        varied = [f"{key}={value}" for key, value in plan.params.items()]
-        line.overrides = [*read(source, self.kind, varied).overrides, *line.overrides]
+        varied = read(source, self.kind, [f"{key}={value}" for key, value in plan.params.items()])
+        line.overrides = [*varied.overrides, *line.overrides]
         cannot_sweep = how_to_sweep_problems(line.overrides, sweeping=True)
-        problems = [*line.problems, *cannot_sweep, *plan.problems, *folder_problems(line.overrides)]
+        problems = [*varied.problems, *line.problems, *cannot_sweep, *plan.problems, *folder_problems(line.overrides)]
         problems += range_problems(line.overrides)
         configs = []
-        if not (line.misses_option or cannot_sweep):
+        if not (varied.misses_option or line.misses_option or cannot_sweep):
             combinations = list(itertools.product(*map(choices, line.overrides)))
             problems += job_folder_problems(hydra, len(combinations))
             for combination in combinations:

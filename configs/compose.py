@@ -138,11 +138,14 @@ def hydra_at(source: Source, kind: type[Section], search_path: Sequence[str] = (
 
 
 def register(kind: type[Section]) -> None:
-    """Give Hydra every key with its default, as the node that the primary YAML file names first."""
+    """Give Hydra every key with its default, as the node that the primary YAML file names first; once in a process."""
+    store, name = ConfigStore.instance(), f"{PRIMARY[kind]}_schema"
+    if f"{name}.yaml" in store.repo:
+        return
     defaults = kind().model_dump()
     for section in WITHOUT_DEFAULTS.get(kind, ()):
         defaults[section] = {}
-    ConfigStore.instance().store(f"{PRIMARY[kind]}_schema", defaults)
+    store.store(name, defaults)
 
 
 def _search_path(source: Source, words: Sequence[str]) -> list[str]:

@@ -128,6 +128,18 @@ def test_a_sweep_that_grows_or_runs_elsewhere_finds_the_folders_of_its_jobs(tmp_
     assert first[0] not in [job[0] for job in other]
 
 
+def test_what_a_recipe_varies_is_judged_like_what_is_typed(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    params = {"stages": ("[frontend", "a closing bracket is missing"), "context": ("larg,local", "did you mean large")}
+    for key, (value, reason) in params.items():
+        text = (
+            f"# @package _global_\ndefaults: [shapes, _self_]\nhydra: {{sweeper: {{params: {{{key}: '{value}'}}}}}}\n"
+        )
+        (tmp_path / "experiment" / "mine.yaml").write_text(text)
+        result = run_program(tmp_path, "--config-dir", ".", "-m", "experiment=mine", body=WITH_JOB)
+        assert result.returncode == 2 and reason in result.stderr and not (tmp_path / "runs").exists()
+
+
 def test_whole_sections_can_vary(tmp_path: Path) -> None:
     jobs = jobs_of(run_program(tmp_path, "-m", "model.context={dilations:[1,2]},{dilations:[1,3]}", body=WITH_JOB))
     assert [job[-1] for job in jobs] == ["model.context={dilations:[1,2]}", "model.context={dilations:[1,3]}"]
