@@ -86,6 +86,10 @@ class Command(Generic[Kind]):
             return _refuse(error.problems)
         except COMPOSITION_ERRORS as error:
             return _refuse([explained(error, self.kind, [])])
+        except Exception:
+            if self._sweep is None or not self._sweep.stop.count():
+                raise
+            return self._sweep.finish()  # a launcher's process died of the signal that stops the sweep
         except SystemExit:  # of a job that was stopped, or Hydra's own
             code = self._sweep.finish() if self._sweep is not None else OK
             if code == OK:

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -243,6 +244,29 @@ def test_sweep_ends_when_a_run_is_asked_to_stop(tmp_path: Path) -> None:
     result = run_program(tmp_path, "-m", "seed=75,0")
     assert result.returncode == 75
     assert "ran shapes 0" not in result.stdout
+
+
+def test_a_launcher_whose_processes_die_of_the_signal_is_a_sweep_that_was_stopped(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import os, signal, sys\n"
+        "from assembly.command import Command\n"
+        "from configs.schema import Config\n"
+        "from engine.sweeps.sweep import JobResult\n"
+        "def main():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    raise RuntimeError('a worker was killed')\n"
+        "sys.exit(Command(Config, lambda config: 0, lambda *_: JobResult(0)).start(main))\n"
+    )
+    command = [sys.executable, "program.py", "-m", "seed=1,2", "run.root=a"]
+    environment = {"PYTHONPATH": str(FOLDER.parent)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, preexec_fn=restore_interrupt
+    )
+    assert done.returncode == 75 and done.stderr == "" and "the same command goes on from here" in done.stdout
+
+
+def restore_interrupt() -> None:
+    """The tests may run in the background of a shell, which ignores it there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_help_is_hydras(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
