@@ -40,7 +40,7 @@ def label(request: PredictConfig) -> int:
     from configs.errors import OK, UserError
     from data.inputs import read_photograph, requests, write_ids
     from data.names import readable
-    from engine.evaluation.evaluate import predict
+    from engine.evaluation.answers import answer
     from engine.runtime import choose_runtime
 
     to_label = requests(Path(request.input), results(request))
@@ -58,7 +58,7 @@ def label(request: PredictConfig) -> int:
                 left_out.append(error.exit_code)
                 continue
             images_13HW = torch.from_numpy(photograph.upright_HW3).permute(2, 0, 1)[None]
-            ids_HW = predict(model, trained.config.validation, runtime, images_13HW)[0]
+            ids_HW = answer(model, trained.config.validation, runtime, images_13HW).ids_BHW[0]
             write_ids(target, photograph.on_file_grid(ids_HW.cpu().numpy()))
     names = ", ".join(f"{position} {name}" for position, name in enumerate(trained.classes.names))
     num_written = len(to_label) - len(left_out)

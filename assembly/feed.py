@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +27,8 @@ from data.loaders import train_batches, validation_batches, whole_batches
 from data.store import claim_of
 from data.transforms import TrainTransform, WholeTransform, refuse_cut
 from engine.contracts import TrainBatches
-from engine.evaluation.inference import probabilities
+from engine.evaluation.blocks import frontend_maps_in_blocks
+from engine.evaluation.inference import view_of
 from engine.evaluation.recorded_maps import RecordedMaps
 from engine.runs.files import locked
 from engine.runtime import Runtime
@@ -106,7 +108,7 @@ class Feed:
 
         with FakeTensorMode():
             image = torch.empty((1, 3, *size_px), dtype=torch.uint8)
-            probabilities(self.model, self.config.validation, image, counted)
+            view_of(self.model, self.config.validation, image, counted)
         return total
 
     def _map_size(self, window_px: Sequence[int]) -> list[int]:
@@ -155,8 +157,8 @@ class Feed:
         with torch.inference_mode(), self.runtime.autocast():
             for batch in validation_batches(self.val_set, batch=validation.batch, workers=workers):
                 self.check()
-                frontend = recorded.recording(self.model.frontend_maps)
-                probabilities(self.model, validation, batch.images_B3HW.to(self.runtime.device), frontend)
+                frontend = recorded.recording(partial(frontend_maps_in_blocks, self.model))
+                view_of(self.model, validation, batch.images_B3HW.to(self.runtime.device), frontend)
                 yield from (maps_BKhw.float().cpu().numpy() for maps_BKhw in recorded.maps)
 
     def _image_maps(self, stage: StageConfig, mirrors: bool) -> Iterator[ImageMaps]:
@@ -170,7 +172,8 @@ class Feed:
                 self.check()
                 images = [whole.images_B3HW, *([whole.images_B3HW.flip(-1)] if mirrors else [])]
                 labels = [whole.labels_BHW, *([whole.labels_BHW.flip(-1)] if mirrors else [])]
-                maps = [self.model.frontend_maps(part.to(self.runtime.device)).float().cpu() for part in images]
+                frontend = partial(frontend_maps_in_blocks, self.model)
+                maps = [frontend(part.to(self.runtime.device)).float().cpu() for part in images]
                 targets = [loss.targets(part).to(torch.uint8) for part in labels]
                 yield from map(ImageMaps, torch.stack(maps, 1).numpy(), torch.stack(targets, 1).numpy())
 

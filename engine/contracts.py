@@ -35,10 +35,15 @@ class TrainBatch(Protocol):
 
 
 class DenseModel(Protocol):
-    """A module from images with a margin to class maps at a stride; its context module may still be missing."""
+    """A module from images with a margin to class maps at a stride; its context module may still be missing.
+
+    `reach_px` is how far the front end sees beyond the pixels of a cell, to every side; it is the margin, or with zero
+    padding what the margin would be.
+    """
 
     stride: int
     margin_px: int
+    reach_px: int
     node_offset_px: float
     head: Head
     num_classes: int

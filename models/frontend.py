@@ -23,6 +23,7 @@ class Frontend(nn.Module):
         self.layers = frontend_layers(config, padding, num_classes)
         self.stride = geometry.stride(self.layers)
         self.margin_px = geometry.margin(self.layers)
+        self.reach_px = geometry.reach(self.layers)
         self.dropout = config.dropout
         in_channels = NUM_COLOURS
         for layer in self.layers:

@@ -55,8 +55,13 @@ def out_size(layers: Sequence[Layer], size: int) -> int:
     return size
 
 
+def reach(layers: Sequence[Layer]) -> int:
+    """Pixels that an output value sees beyond its own `stride` pixels, to each side."""
+    beyond = receptive_field(layers) - stride(layers)
+    assert beyond % 2 == 0, f"asymmetric stack: it sees {beyond} px more than its stride"
+    return beyond // 2
+
+
 def margin(layers: Sequence[Layer]) -> int:
     """Pixels that the unpadded stack eats at each side, so that crop + 2 * margin gives ceil(crop / stride) cells."""
-    shrink = receptive_field(layers) - stride(layers)
-    assert shrink % 2 == 0, f"asymmetric stack: it eats {shrink} px in all"
-    return shrink // 2 if all(layer.padding == 0 for layer in layers) else 0
+    return reach(layers) if all(layer.padding == 0 for layer in layers) else 0

@@ -36,6 +36,7 @@ class Segmenter(nn.Module):
         self.num_classes = num_classes
         self.stride = frontend.stride
         self.margin_px = frontend.margin_px
+        self.reach_px = frontend.reach_px
         self.node_offset_px = node_offset_px
         self.head = head
         self.frontend_frozen = False

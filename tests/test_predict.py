@@ -17,7 +17,7 @@ from assembly.trained import restore
 from configs.compose import composed
 from configs.schema import PredictConfig
 from data.dataset import read_image
-from engine.evaluation.inference import probabilities
+from engine.evaluation.answers import probabilities
 from tests.helpers.caffe_files import write_caffemodel
 from tests.helpers.released_networks import RELEASED, random_blobs
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from configs.schema import VOID, ValidationConfig
 from engine.contracts import DenseModel, KeptMaps, Picture, ValidationBatches
-from engine.evaluation.inference import Maps, probabilities
+from engine.evaluation.answers import answer
+from engine.evaluation.blocks import frontend_maps_in_blocks
+from engine.evaluation.inference import Maps
 from engine.evaluation.metrics import Confusion, Scores
 from engine.evaluation.recorded_maps import RecordedMaps
 from engine.runtime import Runtime
@@ -60,22 +63,15 @@ def evaluate(
     with torch.inference_mode(), runtime.autocast():
         for batch in batches():
             check()
-            predicted_BHW = predict(model, config, runtime, batch.images_B3HW, maps).cpu()
+            predicted_BHW = answer(model, config, runtime, batch.images_B3HW, maps).ids_BHW.cpu()
             confusion.add(predicted_BHW, batch.labels_BHW)
             for image, truth, predicted, name in zip(
                 batch.images_B3HW, batch.labels_BHW, predicted_BHW, batch.names, strict=True
             ):
                 if len(pictures) < num_pictures:
                     pixels = image.permute(1, 2, 0).numpy()
-                    pictures.append(Picture(name, pixels, truth.numpy(), predicted.to(torch.uint8).numpy()))
+                    pictures.append(Picture(name, pixels, truth.numpy(), predicted.numpy()))
     return Evaluation(confusion.scores(), confusion.of_images_NKK, pictures)
-
-
-def predict(
-    model: DenseModel, config: ValidationConfig, runtime: Runtime, images_B3HW: Tensor, maps: Maps | None = None
-) -> Tensor:
-    """Class ids (B, H, W), int64, on the runtime's device."""
-    return probabilities(model, config, images_B3HW.to(runtime.device), maps).argmax(1)
 
 
 @dataclass(frozen=True)
@@ -110,9 +106,9 @@ def certify_identity(
         for batch in batches():
             check()
             images_B3HW = batch.images_B3HW
-            without = predict(model, config, runtime, images_B3HW, recorded.recording(frontend)).cpu()
+            without = answer(model, config, runtime, images_B3HW, recorded.recording(frontend)).ids_BHW.cpu()
             replayed = _followed_by(model.context, recorded.replaying(runtime.device))
-            fresh = predict(model, config, runtime, images_B3HW, replayed).cpu()
+            fresh = answer(model, config, runtime, images_B3HW, replayed).ids_BHW.cpu()
             before.add(without, batch.labels_BHW)
             after.add(fresh, batch.labels_BHW)
             is_valid = batch.labels_BHW != VOID
@@ -123,7 +119,9 @@ def certify_identity(
 
 
 def _frontend(model: DenseModel, kept: KeptMaps | None, runtime: Runtime) -> Maps:
-    return model.frontend_maps if kept is None else RecordedMaps(model, kept).replaying(runtime.device)
+    if kept is None:
+        return partial(frontend_maps_in_blocks, model)
+    return RecordedMaps(model, kept).replaying(runtime.device)
 
 
 def _followed_by(context: nn.Module, frontend: Maps) -> Maps:

@@ -11,7 +11,7 @@ from configs.schema import Head
 
 
 def interpolation_matrix(
-    num_pixels: int, num_cells: int, stride: int, node_offset_px: float, head: Head = "interpolated"
+    num_pixels: int, num_cells: int, stride: float, node_offset_px: float, head: Head = "interpolated"
 ) -> Tensor:
     """Linear interpolation of cells at pixels as a matrix (num_pixels, num_cells).
 
@@ -27,14 +27,22 @@ def interpolation_matrix(
 
 
 def upsample(
-    maps_BKhw: Tensor, size: tuple[int, int], stride: int, node_offset_px: float, head: Head = "interpolated"
+    maps_BKhw: Tensor,
+    size: tuple[int, int],
+    stride: int,
+    node_offset_px: float,
+    head: Head = "interpolated",
+    rows: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Maps at cells to maps at the pixels of an image of `size` (height, width), bilinear, in float32."""
+    """Maps at cells to maps at the pixels of an image of `size` (height, width), bilinear, in float32.
+
+    With `rows` (first, last) only the pixel rows from the first up to the last one are computed.
+    """
     maps = maps_BKhw.float()
-    vertical_Hh = interpolation_matrix(size[0], maps.shape[-2], stride, node_offset_px, head).to(maps.device)
+    vertical_Hh = interpolation_matrix(size[0], maps.shape[-2], stride, node_offset_px, head)[slice(*rows or (None,))]
     horizontal_Ww = interpolation_matrix(size[1], maps.shape[-1], stride, node_offset_px, head).to(maps.device)
     with torch.autocast(maps.device.type, enabled=False):
-        return torch.matmul(torch.matmul(vertical_Hh, maps), horizontal_Ww.T)
+        return torch.matmul(torch.matmul(vertical_Hh.to(maps.device), maps), horizontal_Ww.T)
 
 
 def sample_labels(labels_BHW: Tensor, stride: int, node_offset_px: float) -> Tensor:

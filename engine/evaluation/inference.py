@@ -1,4 +1,4 @@
-"""From an image of any size to class probabilities at its own pixels.
+"""From an image of any size to what answers it at its own pixels: windows, tiles, mirrored and scaled views.
 
 Order as in the authors' code: softmax at the cells, bilinear interpolation of the probabilities, argmax by the caller;
 with the transposed convolution as head: logits to pixels, softmax, argmax.
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from configs.schema import ValidationConfig
 from engine.contracts import DenseModel
-from engine.evaluation.grid import upsample
+from engine.evaluation.pixels import Average, CellView, Mirrored, Mosaic, Resized, View
 
 Maps = Callable[[Tensor], Tensor]  # images of a window (B, 3, H, W) to maps or logits (B, K, h, w)
 
@@ -59,8 +59,8 @@ def tiled_logits(model: DenseModel, maps: Maps, images_B3HW: Tensor, tile_px: li
     return torch.cat(rows, dim=-2)
 
 
-def authors_probabilities(model: DenseModel, maps: Maps, images_B3HW: Tensor, tile_px: list[int]) -> Tensor:
-    """Class probabilities (B, K, H, W) in the order of the authors' predict.py, tiles of the full size always.
+def authors_view(model: DenseModel, maps: Maps, images_B3HW: Tensor, tile_px: list[int]) -> View:
+    """In the order of the authors' predict.py, tiles of the full size always.
 
     The image is reflected by the margin, and what the last tiles lack is reflected once more, about the padded image's
     edge; the context module sees it. Code: tiles advance by `tile_px` (for KITTI 158.5 cells, so a second one is 4 px
@@ -75,15 +75,12 @@ def authors_probabilities(model: DenseModel, maps: Maps, images_B3HW: Tensor, ti
         for left in range(0, width, step[1]):
             horizontal = _tile_range(left, tile_px[1], width, margin).to(images_B3HW.device)
             with torch.autocast(images_B3HW.device.type, enabled=False):
-                logits_BKhw = maps(images_B3HW[..., vertical, :][..., horizontal])
-            if model.head == "transposed":
-                logits_BKhw = _to_pixels(model, logits_BKhw, (step[0], step[1]))
-            row.append(logits_BKhw.softmax(1))
-        rows.append(torch.cat(row, dim=-1))
-    answers = torch.cat(rows, dim=-2)
+                row.append(maps(images_B3HW[..., vertical, :][..., horizontal]))
+        rows.append(row)
     if model.head == "transposed":
-        return answers[..., :height, :width]
-    return _to_pixels(model, answers, (height, width))
+        return Mosaic([[CellView.of(model, tile, (step[0], step[1])) for tile in row] for row in rows], (height, width))
+    shares_BKhw = torch.cat([torch.cat([tile.softmax(1) for tile in row], dim=-1) for row in rows], dim=-2)
+    return CellView.of(model, shares_BKhw, (height, width))
 
 
 def _tile_range(first: int, tile_px: int, length: int, margin: int) -> Tensor:
@@ -92,43 +89,32 @@ def _tile_range(first: int, tile_px: int, length: int, margin: int) -> Tensor:
     return tile[reflected_range(0, tile_px + 2 * margin, len(tile))]
 
 
-def _to_pixels(model: DenseModel, maps_BKhw: Tensor, size: tuple[int, int]) -> Tensor:
-    return upsample(maps_BKhw, size, model.stride, model.node_offset_px, model.head)
+def view_of(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps) -> View:
+    """The answer to images at their own pixels: the mean over the scales and, with `flip`, the mirrored images.
 
-
-def probabilities(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps | None = None) -> Tensor:
-    """Class probabilities (B, K, H, W), float32, averaged over the scales and, with `flip`, the mirrored image.
-
-    `maps` replaces the network's own forward pass (default: the whole model).
+    `maps` computes the logits of every window; all are computed here, none when rows of pixels are taken.
     """
-    maps = maps or model
-    size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
-    total: Tensor | None = None
+    height, width = images_B3HW.shape[-2:]
+    views: list[View] = []
     for scale in config.scales:
         scaled = _resize(images_B3HW, scale)
-        for mirrored in (False, True) if config.flip else (False,):
-            view = scaled.flip(-1) if mirrored else scaled
-            pixels = _probabilities_of_view(model, config, view, maps)
-            pixels = pixels.flip(-1) if mirrored else pixels
-            if pixels.shape[-2:] != size:
-                pixels = functional.interpolate(pixels, size, mode="bilinear", align_corners=False)
-            total = pixels if total is None else total + pixels
-    assert total is not None, "validation.scales is empty"
-    return total / (len(config.scales) * (2 if config.flip else 1))
+        for is_mirrored in (False, True) if config.flip else (False,):
+            view = _view_by_protocol(model, config, scaled.flip(-1) if is_mirrored else scaled, maps)
+            view = Mirrored(view) if is_mirrored else view
+            views.append(view if view.size == (height, width) else Resized(view, (height, width)))
+    return Average(views)
 
 
-def _probabilities_of_view(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps) -> Tensor:
+def _view_by_protocol(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps) -> View:
     match config.protocol:
         case "authors":
-            return authors_probabilities(model, maps, images_B3HW, config.tile_px)
+            return authors_view(model, maps, images_B3HW, config.tile_px)
         case "tiles":
             logits_BKhw = tiled_logits(model, maps, images_B3HW, config.tile_px)
         case "whole":
             logits_BKhw = whole_logits(model, maps, images_B3HW)
-    size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
-    if model.head == "transposed":
-        return _to_pixels(model, logits_BKhw, size).softmax(1)
-    return _to_pixels(model, logits_BKhw.float().softmax(1), size)
+    at_cells_BKhw = logits_BKhw if model.head == "transposed" else logits_BKhw.float().softmax(1)
+    return CellView.of(model, at_cells_BKhw, (images_B3HW.shape[-2], images_B3HW.shape[-1]))
 
 
 def _resize(images_B3HW: Tensor, scale: float) -> Tensor:

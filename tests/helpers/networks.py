@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from configs.schema import ContextConfig, FrontendConfig
+from configs.schema import ContextConfig, FrontendConfig, ModelConfig
 from models.context import Context
 from models.frontend import Frontend
 from tests.helpers.released_networks import RELEASED
@@ -18,6 +18,11 @@ def tiny_frontend(**settings: object) -> FrontendConfig:
     tiny = {"depths": [1, 1, 1, 1], "dilations": [1, 1, 1, 2], "fc6_kernel": 3, "fc6_dilation": 2}
     widths = {"channels": [8, 8, 8, 8], "fc_channels": 16}
     return FrontendConfig(**{**tiny, **widths, **settings})  # type: ignore[arg-type]
+
+
+def tiny_model_config(**settings: object) -> ModelConfig:
+    """That front end, and a context module of two layers."""
+    return ModelConfig(frontend=tiny_frontend(), context=ContextConfig(dilations=[1, 2]), **settings)  # type: ignore[arg-type]
 
 
 def narrow_vgg(**settings: object) -> FrontendConfig:

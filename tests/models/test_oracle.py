@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from configs.compose import composed
 from configs.schema import AnalyzeConfig, ModelConfig, ValidationConfig
+from engine.evaluation.answers import probabilities
 from engine.evaluation.grid import upsample
-from engine.evaluation.inference import probabilities
 from models.build import build_context, read_released
 from models.frontend import Frontend
 from tests.helpers.caffe_files import write_caffemodel

@@ -15,7 +15,8 @@ from configs.schema import (
     Protocol,
     ValidationConfig,
 )
-from engine.evaluation.inference import probabilities, whole_logits
+from engine.evaluation.answers import probabilities
+from engine.evaluation.inference import whole_logits
 from engine.training.losses import CrossEntropy
 from models.build import build_context, build_segmenter
 from models.segmenter import Segmenter

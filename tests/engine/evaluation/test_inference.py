@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from configs.schema import Head, ValidationConfig
-from engine.evaluation.inference import crop_reflected, probabilities, reflected_range, tiled_logits, whole_logits
+from engine.evaluation.answers import probabilities
+from engine.evaluation.inference import crop_reflected, reflected_range, tiled_logits, whole_logits
 
 
 class Blur(nn.Module):

@@ -1,0 +1,68 @@
+"""The front end over images of any size in bounded memory: block by block, every cell as from the whole image."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from engine.contracts import DenseModel
+from engine.evaluation.inference import Maps, round_up
+
+LARGEST_BLOCK_PX = 2**21  # input of a block: the full-width VGG-16 keeps about 600 bytes a pixel in float32
+
+
+class Block(NamedTuple):
+    """Along one axis: the pixels that go into the front end, and which of the cells that come out are kept."""
+
+    pixels: slice
+    cells: slice
+
+
+def in_blocks(model: DenseModel, largest_px: int = LARGEST_BLOCK_PX) -> Maps:
+    """The logits of a window, as the model computes them; the front end in blocks where the window is larger."""
+
+    def logits(window_B3HW: Tensor) -> Tensor:
+        maps_BKhw = frontend_maps_in_blocks(model, window_B3HW, largest_px)
+        return maps_BKhw if model.context is None else model.context(maps_BKhw)
+
+    return logits
+
+
+def frontend_maps_in_blocks(model: DenseModel, window_B3HW: Tensor, largest_px: int = LARGEST_BLOCK_PX) -> Tensor:
+    """The front end's maps (B, K, h, w) of a window, from blocks that overlap by what a cell sees beyond itself.
+
+    So the blocks cut nothing off, whether the window carries a margin or every convolution pads: answers are those of
+    the window in one piece, up to the rounding of other matrix shapes.
+    """
+    height, width = window_B3HW.shape[-2:]
+    if height * width <= largest_px:
+        return model.frontend_maps(window_B3HW)
+    side = math.isqrt(largest_px)
+    rows = [
+        torch.cat(
+            [
+                model.frontend_maps(window_B3HW[..., down.pixels, across.pixels])[..., down.cells, across.cells]
+                for across in _blocks(model, width, max(side, largest_px // max(height, 1)))
+            ],
+            dim=-1,
+        )
+        for down in _blocks(model, height, max(side, largest_px // width))
+    ]
+    return torch.cat(rows, dim=-2)
+
+
+def _blocks(model: DenseModel, length: int, side_px: int) -> Iterator[Block]:
+    """Blocks of nearly equal size, about `side_px` with what they overlap; at least half of it is their own."""
+    stride, margin = model.stride, model.margin_px
+    num_cells = -(-(length - 2 * margin) // stride)
+    overlap_px = round_up(model.reach_px, stride)
+    most_cells = max(side_px - 2 * overlap_px, side_px // 2, stride) // stride
+    step = -(-num_cells // -(-num_cells // most_cells))
+    for first in range(0, num_cells, step):
+        last = min(first + step, num_cells)
+        begin = stride * first if margin else max(0, stride * first - overlap_px)
+        end = stride * last + (2 * margin if margin else overlap_px)
+        skipped = first - begin // stride
+        yield Block(slice(begin, min(end, length)), slice(skipped, skipped + last - first))

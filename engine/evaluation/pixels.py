@@ -1,0 +1,114 @@
+"""From maps at cells to probabilities at pixels, a band of rows at a time.
+
+So no array of all classes at all pixels need exist: of a photograph of 12 megapixels and 19 classes it has 0.9 GB.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from configs.schema import Head
+from engine.contracts import DenseModel
+from engine.evaluation.grid import interpolation_matrix, upsample
+
+
+class View(Protocol):
+    """One look at an image of `size` (height, width) in pixels."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def rows(self, first: int, last: int) -> Tensor:
+        """Class probabilities (B, K, last - first, W) of the rows `first` ... `last - 1`, float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class CellView:
+    """Maps (B, K, h, w) at the cells: probabilities, or with a transposed convolution as head logits."""
+
+    maps_BKhw: Tensor
+    size: tuple[int, int]
+    stride: int
+    node_offset_px: float
+    head: Head
+
+    @staticmethod
+    def of(model: DenseModel, maps_BKhw: Tensor, size: tuple[int, int]) -> "CellView":
+        return CellView(maps_BKhw, size, model.stride, model.node_offset_px, model.head)
+
+    def rows(self, first: int, last: int) -> Tensor:
+        pixels = upsample(self.maps_BKhw, self.size, self.stride, self.node_offset_px, self.head, rows=(first, last))
+        return pixels.softmax(1) if self.head == "transposed" else pixels
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Views of one size that abut, rows of them; together they reach at least as far as the image does."""
+
+    views: Sequence[Sequence[View]]
+    size: tuple[int, int]
+
+    def rows(self, first: int, last: int) -> Tensor:
+        bands, top = [], 0
+        for row in self.views:
+            height = row[0].size[0]
+            begin, end = max(first, top), min(last, top + height)
+            if begin < end:
+                bands.append(torch.cat([view.rows(begin - top, end - top) for view in row], dim=-1))
+            top += height
+        return torch.cat(bands, dim=-2)[..., : self.size[1]]
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """A view of the mirrored image, turned around."""
+
+    view: View
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.view.size
+
+    def rows(self, first: int, last: int) -> Tensor:
+        return self.view.rows(first, last).flip(-1)
+
+
+@dataclass(frozen=True)
+class Resized:
+    """A view of the image at another size, as bilinear interpolation with `align_corners=False` makes it."""
+
+    view: View
+    size: tuple[int, int]
+
+    def rows(self, first: int, last: int) -> Tensor:
+        vertical_Hh, horizontal_Ww = (
+            interpolation_matrix(num, num_before, num / num_before, (num / num_before - 1) / 2)
+            for num, num_before in zip(self.size, self.view.size, strict=True)
+        )
+        used = vertical_Hh[first:last].any(0).nonzero().flatten()
+        begin, end = int(used[0]), int(used[-1]) + 1
+        pixels = self.view.rows(begin, end)
+        weights_Hh = vertical_Hh[first:last, begin:end].to(pixels.device)
+        with torch.autocast(pixels.device.type, enabled=False):
+            return torch.matmul(torch.matmul(weights_Hh, pixels), horizontal_Ww.to(pixels.device).T)
+
+
+@dataclass(frozen=True)
+class Average:
+    """The mean of views of one size."""
+
+    views: Sequence[View]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.views[0].size
+
+    def rows(self, first: int, last: int) -> Tensor:
+        total, *others = (view.rows(first, last) for view in self.views)
+        for rows in others:
+            total = total + rows
+        return total / len(self.views)
