@@ -83,7 +83,7 @@ def verify(request: EvalConfig) -> int:
 
 
 def results(request: EvalConfig) -> Path:
-    """The folder of the scores."""
+    """The folder of the scores, and of the files for a server."""
     return Path(request.output) if request.output else Path(request.checkpoint).parent / f"eval-{request.split}"
 
 

@@ -11,10 +11,10 @@ from configs.errors import FAILED, OK, UserError, cannot_write
 from configs.schema import Config, DataConfig, EvalConfig
 from configs.validation import with_changes
 from data.build import open_images
-from data.dataset import FileSet
+from data.dataset import TEST, FileSet
 from data.names import readable
-from data.server_files import image_sizes, verify
-from data.servers import RESULTS, SERVERS, TEST, Server, check_images
+from data.server_files import sizes_by_name, verify
+from data.servers import RESULTS, SERVERS, Server, check_images
 from engine.reporting.score_files import make_output
 from engine.runs.files import remove_leftovers, replacing, write_json
 
@@ -31,7 +31,7 @@ class Submission:
         self.server, self.split, self.folder = SERVERS[request.submission], request.split, folder
         _check_network(request.submission, self.server, trained)
         self.images = _open(self.server, trained.config.data, self.split)
-        check_images(self.server, self.split, image_sizes(self.images))
+        check_images(self.server, self.split, sizes_by_name(self.images))
         self._paths: list[str] = []
         _clear(folder)
         write_json(folder / MARK, {"checkpoint": request.checkpoint, "server": request.submission, "split": self.split})
@@ -120,7 +120,7 @@ def _clear(folder: Path) -> None:
 
 def _report(server: Server, images: FileSet, place: Path) -> int:
     """Print what is wrong with the files for a server, or which to upload; returns the exit code."""
-    problems = verify(server, images.split, image_sizes(images), place)
+    problems = verify(server, images.split, sizes_by_name(images), place)
     for problem in problems[:MOST_LISTED]:
         print(f"wrong: {problem}")
     if problems:

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import UserError
-from data.dataset import FileSet, LabelReader, Pair, read_label
+from data.dataset import TEST, FileSet, LabelReader, Pair, read_label
 from data.files import SPLIT_HINT, files_below, list_files, missing, pair_files
 from data.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOID, IdDecoder, id_table
 from data.names import without_suffix
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_IDS, TRAIN_IDS = "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
-TEST = "test"  # the split whose labels the evaluation server keeps
 HINT = (
     "unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip into data.root (folders leftImg8bit and gtFine, "
     f"label files *{LABEL_IDS} or *{TRAIN_IDS}), or {SPLIT_HINT}"

@@ -14,6 +14,7 @@ from data.labels import VOID, ClassSet, ColorDecoder, IdDecoder, Labels, RawIds
 from data.names import readable
 from data.pixels import GRAY_16_MODES, TURNED, decode, rgb_bytes
 
+TEST = "test"  # the split of a benchmark whose labels its evaluation server keeps
 SAMPLE_HINT = "replace the file, or take the sample out of the split"
 COLOR_LABEL_MODES = ("RGB", "RGBA", "P", "L", "1")
 # Pillow spreads 2-bit and 4-bit gray over 0..255; as ids they must be divided back.

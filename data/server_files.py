@@ -40,7 +40,7 @@ class File(NamedTuple):
     content: bytes
 
 
-def image_sizes(images: FileSet) -> dict[str, Size]:
+def sizes_by_name(images: FileSet) -> dict[str, Size]:
     """Name -> width and height of every image, from the files' headers. Raises DamagedFileError."""
     sizes = {}
     for index, pair in enumerate(images.pairs):

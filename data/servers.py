@@ -27,10 +27,10 @@ from PIL import Image
 
 from configs.errors import UserError
 from configs.schema import DataName, SubmissionName
+from data.dataset import TEST
 from data.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, ClassSet
 from data.palette import Color, voc_palette
 
-TEST = "test"  # the split that the servers score
 RESULTS = "results"  # the folder of the label maps
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DamagedFileError, UserError
-from data.dataset import SAMPLE_HINT, FileSet, Pair, read_label
+from data.dataset import SAMPLE_HINT, TEST, FileSet, Pair, read_label
 from data.files import Shelf, missing, require_files
 from data.folder import read_names
 from data.labels import VOC, VOID, IdDecoder, Labels, id_table
 from data.names import readable
 
-TEST = "test"
 SPLITS = ("train", "trainval", "val", "train_aug", TEST)
 LISTS = Path("ImageSets", "Segmentation")
 HINT = (

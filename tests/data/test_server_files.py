@@ -17,7 +17,7 @@ from configs.schema import SubmissionName
 from data.build import open_images
 from data.dataset import FileSet
 from data.labels import VOID
-from data.server_files import image_sizes, verify
+from data.server_files import sizes_by_name, verify
 from data.servers import SERVERS, Server
 from tests.helpers.data_sets import write_voc_test
 
@@ -231,7 +231,7 @@ def test_nothing_in_an_archive_is_followed_extracted_or_blown_up(tmp_path: Path)
 def test_sizes_are_those_of_the_images_width_first(tmp_path: Path) -> None:
     images = open_images(write_voc_test(tmp_path), SPLIT, needs_labels=False)
     assert isinstance(images, FileSet)
-    assert image_sizes(images) == {"2008_000001": (24, 16), "2008_000002": (24, 17)}
+    assert sizes_by_name(images) == {"2008_000001": (24, 16), "2008_000002": (24, 17)}
     images.pairs[1].image.write_bytes(b"")
     with pytest.raises(ValueError, match=r"2008_000002\.jpg"):
-        image_sizes(images)
+        sizes_by_name(images)
