@@ -50,7 +50,8 @@ def score(request: EvalConfig) -> int:
     submission = Submission(request, trained, results(request)) if request.submission else None
     images = submission.images if submission else open_images(config.data, request.split)
     check_classes(trained, images)
-    print(f"{trained.description}\non {runtime.describe()}\n{images.describe()}\n", flush=True)
+    subject = images.describe() + (f"\n{submission.describe()}" if submission else "")
+    print(f"{trained.description}\non {runtime.describe()}\n{subject}\n", flush=True)
 
     evaluation = evaluate(
         trained.model.to(runtime.device),

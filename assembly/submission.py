@@ -36,6 +36,9 @@ class Submission:
         _clear(folder)
         write_json(folder / MARK, {"checkpoint": request.checkpoint, "server": request.submission, "split": self.split})
 
+    def describe(self) -> str:
+        return "; ".join(filter(None, (f"label maps for {self.server.title}", _reservation(self.images))))
+
     def write(self, names: Sequence[str], ids_BHW: Tensor) -> None:
         """A file for each image; raises CannotWriteError."""
         for name, ids_HW in zip(names, ids_BHW, strict=True):
@@ -129,10 +132,14 @@ def _report(server: Server, images: FileSet, place: Path) -> int:
         return FAILED
     archive = place if place.is_file() else place / server.archive.format(split=images.split)
     print(f"read again and found right: {len(images)} label maps, their names, sizes and ids ({server.title})")
-    if images.split != TEST:
-        print(f"split {images.split}: the server scores split={TEST} only")
-    elif len(images) < images.num_in_split:
-        print(f"the first {len(images)} of {images.num_in_split} images: the server wants all; leave out data.limit")
-    else:
-        print(f"upload {readable(archive)} at {server.address}")
+    print(_reservation(images) or f"upload {readable(archive)} at {server.address}")
     return OK
+
+
+def _reservation(images: FileSet) -> str:
+    """Why the server would not take label maps of these images, right as they are; empty if it would."""
+    if images.split != TEST:
+        return f"split {images.split}: the server scores split={TEST} only"
+    if len(images) < images.num_in_split:
+        return f"the first {len(images)} of {images.num_in_split} images: the server wants all; leave out data.limit"
+    return ""
