@@ -4,16 +4,18 @@
 # make test-all the slow tests, too
 # make check    format, lint, types, tests
 # make format   rewrite the files the way `make check` wants them
+# make cityscapes-scripts   the official evaluation of Cityscapes, which a test compares ours with
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CITYSCAPES := .venv-cityscapes
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all check format
+.PHONY: help setup train test test-all check format cityscapes-scripts
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 
 setup: $(VENV)/.ready
 
@@ -42,3 +44,11 @@ check: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# An environment of its own: it wants the obsolete package `typing`, and a numpy that still has in1d.
+cityscapes-scripts: $(CITYSCAPES)/.ready
+
+$(CITYSCAPES)/.ready:
+	$(PYTHON) -m venv $(CITYSCAPES)
+	$(CITYSCAPES)/bin/pip install --quiet "cityscapesscripts==2.3.0" "numpy<2.4"
+	@touch $@

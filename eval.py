@@ -1,8 +1,9 @@
-"""Score a checkpoint on a split of its data set.
+"""Score a checkpoint on a split of its data set, or write the split's label maps for an evaluation server.
 
     python eval.py checkpoint=runs/NAME/best.pt                       the validation split, as in training
     python eval.py checkpoint=FILE data.root=DIR split=test           data that lie elsewhere, another split
     python eval.py checkpoint=FILE flip=true 'scales=[0.75,1,1.25]'   averaged over views
+    python eval.py checkpoint=FILE submission=voc split=test data.root=DIR output=DIR      files for a server
 
 Only the checkpoint is needed: classes, mean, precision, batch and protocol ride in it and are the defaults.
 """
@@ -28,11 +29,13 @@ def run(request: EvalConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.process.exits import guarded
 
-    return guarded(lambda: score(request), "set batch=1, or answer in pieces: protocol=tiles 'tile_px=[256,256]'")
+    command = score if request.verify is None else verify
+    return guarded(lambda: command(request), "set batch=1, or answer in pieces: protocol=tiles 'tile_px=[256,256]'")
 
 
 def score(request: EvalConfig) -> int:
-    """Load, score, report; returns the exit code."""
+    """Load, answer, report; returns the exit code."""
+    from assembly.submission import Submission
     from assembly.trained import check_classes, restore
     from data.build import open_images
     from data.loaders import validation_batches
@@ -44,34 +47,44 @@ def score(request: EvalConfig) -> int:
     trained = restore(request)
     config, classes = trained.config, trained.classes
     runtime = choose_runtime(config.runtime)
-    images = open_images(config.data, request.split)
+    submission = Submission(request, trained, results(request)) if request.submission else None
+    images = submission.images if submission else open_images(config.data, request.split)
     check_classes(trained, images)
-    print(f"{trained.description}\non {runtime.describe()}\n{images.describe()}\n", flush=True)
+    subject = images.describe() + (f"\n{submission.describe()}" if submission else "")
+    print(f"{trained.description}\non {runtime.describe()}\n{subject}\n", flush=True)
 
     evaluation = evaluate(
         trained.model.to(runtime.device),
         lambda: validation_batches(images, batch=config.validation.batch, workers=config.runtime.workers),
         config.validation,
         runtime,
+        write=submission.write if submission else None,
         num_pictures=request.num_pictures,
     )
-    scores_file = write_scores(
-        results(request),
-        evaluation,
-        classes.names,
-        classes.palette,
-        config.validation,
-        checkpoint=request.checkpoint,
-        split=request.split,
-        precision=runtime.precision,
-    )
-    print(score_table(classes.names, {trained.stage: evaluation.scores}))
-    print(f"\n{evaluation.num_images} images; scores, confusion matrix and pictures in {scores_file.parent}")
-    return OK
+    if evaluation.is_labelled or not submission:
+        scores_file = write_scores(
+            results(request),
+            evaluation,
+            classes.names,
+            classes.palette,
+            config.validation,
+            checkpoint=request.checkpoint,
+            split=request.split,
+            precision=runtime.precision,
+        )
+        print(score_table(classes.names, {trained.stage: evaluation.scores}))
+        print(f"\n{evaluation.num_images} images; scores, confusion matrix and pictures in {scores_file.parent}")
+    return submission.finish() if submission else OK
+
+
+def verify(request: EvalConfig) -> int:
+    from assembly.submission import verify_files
+
+    return verify_files(request)
 
 
 def results(request: EvalConfig) -> Path:
-    """The folder of the scores."""
+    """The folder of the scores, and of the files for a server."""
     return Path(request.output) if request.output else Path(request.checkpoint).parent / f"eval-{request.split}"
 
 

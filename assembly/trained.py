@@ -1,5 +1,6 @@
 """A trained network from its file: a checkpoint of this project, or Caffe's weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,15 +40,19 @@ def check_classes(trained: TrainedNetwork, images: ImageSet) -> None:
     trained_on, labels = trained.classes.names, images.classes.names
     if trained_on == labels:
         return
-    pairs = enumerate(zip(trained_on, labels, strict=False))
-    first = next((k for k, (ours, theirs) in pairs if ours != theirs), None)
-    where = "one has more" if first is None else f"class {first} is {trained_on[first]} there and {labels[first]} here"
+    where = where_classes_differ(trained_on, labels)
     raise UserError(
         f"the network answers with {len(trained_on)} classes ({', '.join(trained_on)}), the labels of "
         f"{images.describe()} have {len(labels)} ({', '.join(labels)}): {where}; the same classes in the same order "
         "are required; score on the data that the network was trained for, or map the labels with data.name=folder, "
         "data.folder.label_ids and data.folder.class_names"
     )
+
+
+def where_classes_differ(theirs: Sequence[str], ours: Sequence[str]) -> str:
+    """The first class that differs between a network's names and those that are required here."""
+    first = next((k for k, (there, here) in enumerate(zip(theirs, ours, strict=False)) if there != here), None)
+    return "one has more" if first is None else f"class {first} is {theirs[first]} there and {ours[first]} here"
 
 
 def _from_checkpoint(path: Path, request: EvalConfig | PredictConfig) -> TrainedNetwork:

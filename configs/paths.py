@@ -43,6 +43,12 @@ def missing_input(path: str) -> list[str]:
     return []
 
 
+def missing_path(key: str, path: str | None) -> list[str]:
+    if path is None or Path(path).exists():
+        return []
+    return [f"{key}={path}: there is no such file or folder{_in_working_directory(path)}; correct the path"]
+
+
 def _in_working_directory(path: str) -> str:
     return "" if Path(path).is_absolute() else f" in {Path.cwd()}"
 

@@ -1,13 +1,13 @@
 """Settings that cannot go together, files that are not there: what a config can have wrong though every value fits."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
 from configs.files import options_of
 from configs.keys import did_you_mean, known_keys, unknown_key
-from configs.paths import missing_file, missing_folder, missing_input, unknown_weights, unloggable
+from configs.paths import missing_file, missing_folder, missing_input, missing_path, unknown_weights, unloggable
 from configs.schema import (
     CAFFE_SUFFIX,
     NUM_POOLED_BLOCKS,
@@ -22,6 +22,7 @@ from configs.schema import (
     ModelConfig,
     PredictConfig,
     StageConfig,
+    SubmissionName,
     ValidationConfig,
 )
 from configs.validation import shown
@@ -58,9 +59,21 @@ def broken_rules(config: Any) -> list[str]:
 
 
 def _evaluation(config: EvalConfig) -> list[str]:
-    problems = _network_file(config)
+    problems = _network_file(config) if config.verify is None else _verification(config)
     for key in sorted(config.data.model_fields_set & {"root", "sbd_root"}):
         problems += missing_folder(f"data.{key}", getattr(config.data, key))
+    return problems
+
+
+def _verification(config: EvalConfig) -> list[str]:
+    key, problems = f"verify={config.verify}", missing_path("verify", config.verify)
+    if config.submission is None:
+        options = ", ".join(get_args(SubmissionName))
+        problems.append(f"{key}: which server the files are for is required; add submission=NAME; options: {options}")
+    if config.checkpoint:
+        problems.append(
+            f"{key}: it checks files and needs no network; leave out checkpoint={config.checkpoint}, or verify"
+        )
     return problems
 
 

@@ -74,6 +74,9 @@ Protocol = Literal["whole", "tiles", "authors"]
 Precision = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 where the processor multiplies it natively
 Device = Literal["auto", "cpu", "gpu"]
 Resume = Literal["never", "auto"]
+# The evaluation server that label maps are written for (data/servers.py). voc: comp6, any training data; voc_comp5: a
+# network that was trained on VOC's own data alone, without ImageNet and SBD.
+SubmissionName = Literal["voc", "voc_comp5", "cityscapes"]
 
 
 class AugmentConfig(Section):
@@ -292,6 +295,8 @@ class EvalConfig(Section):
     threads: int = Field(0, ge=0)
     workers: int = Field(2, ge=0)
     num_pictures: int = Field(4, ge=0)  # of the first images: input | truth | prediction | errors
+    submission: SubmissionName | None = None  # also write the split's label maps, and their archive, for this server
+    verify: FilePath | None = None  # compute nothing, check this: an archive for a server, or a folder with one
 
 
 class PredictConfig(Section):

@@ -20,10 +20,11 @@ from data.voc import open_voc
 DIGESTED_PAIRS = 16  # of a split, about so many images and labels are read for its digest
 
 
-def open_images(config: DataConfig, split: str) -> ImageSet:
+def open_images(config: DataConfig, split: str, *, needs_labels: bool = True) -> ImageSet:
     """The split of the data set that `config.name` names, its first `config.limit` samples. Reads no pixels.
 
-    Raises UserError where the root, the split, or single files are not there, or the config does not fit.
+    Raises UserError where the root, the split, single files, or labels that are needed are not there, or the config
+    does not fit.
     """
     match config.name:
         case "shapes":
@@ -41,6 +42,12 @@ def open_images(config: DataConfig, split: str) -> ImageSet:
             images = open_kitti(_root(config), split)
         case "folder":
             images = open_folder(_root(config), split, config.folder)
+    if needs_labels and not images.has_labels:
+        raise UserError(
+            f"{images.describe()}: a score needs labels, and those of this split are kept by the evaluation server; "
+            f"eval.py submission={config.name} split={split} writes what the server takes, predict.py labels images; "
+            "or choose a split with labels"
+        )
     return images.first(config.limit)
 
 

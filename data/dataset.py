@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from configs.errors import UserError
-from data.labels import ClassSet, ColorDecoder, IdDecoder, Labels, RawIds
+from data.labels import VOID, ClassSet, ColorDecoder, IdDecoder, Labels, RawIds
 from data.names import readable
 from data.pixels import GRAY_16_MODES, TURNED, decode, rgb_bytes
 
+TEST = "test"  # the split of a benchmark whose labels its evaluation server keeps
 SAMPLE_HINT = "replace the file, or take the sample out of the split"
 COLOR_LABEL_MODES = ("RGB", "RGBA", "P", "L", "1")
 # Pillow spreads 2-bit and 4-bit gray over 0..255; as ids they must be divided back.
@@ -23,13 +24,16 @@ LabelReader = Callable[[Path], Labels]
 
 
 class ImageSet(Protocol):
-    """Labelled images by position.
+    """Images by position, with their labels.
 
     `name` is unique, without extension, and may hold "/" (folders below the set's); it is text that can be printed.
+    Without labels (`has_labels`) every pixel is read as VOID.
     """
 
     @property
     def classes(self) -> ClassSet: ...
+    @property
+    def has_labels(self) -> bool: ...
     def __len__(self) -> int: ...
     def name(self, index: int) -> str: ...
     def read(self, index: int) -> tuple[NDArray[np.uint8], Labels]:
@@ -40,7 +44,10 @@ class ImageSet(Protocol):
 
 
 class Pair(NamedTuple):
-    """The files of a sample. `name` is as in `ImageSet`, but not made printable yet."""
+    """The files of a sample. `name` is as in `ImageSet`, but not made printable yet.
+
+    In a set without labels `label` is where the layout would have it.
+    """
 
     name: str
     image: Path
@@ -51,19 +58,24 @@ class Pair(NamedTuple):
 class FileSet:
     """The `ImageSet` of every data set that lies in files.
 
-    `num_in_split` counts the samples before `first` left some out; 0 where it was not called.
+    `read_label` is None where the split has no labels, as the test sets of the benchmarks. `num_in_split` counts the
+    samples before `first` left some out; 0 where it was not called.
     """
 
     title: str
     split: str
     pairs: Sequence[Pair]
     classes: ClassSet
-    read_label: LabelReader
+    read_label: LabelReader | None
     num_in_split: int = 0
 
     def __post_init__(self) -> None:
         if not self.pairs:
             raise UserError(f"{self.title}, split {self.split}: no samples; correct data.root or the split's name")
+
+    @property
+    def has_labels(self) -> bool:
+        return self.read_label is not None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -74,7 +86,10 @@ class FileSet:
     def read(self, index: int) -> tuple[NDArray[np.uint8], Labels]:
         """Raises DamagedFileError, and UserError for a pair that does not fit together or the data set."""
         pair = self.pairs[index]
-        image_HW3, label_HW = read_image(pair.image), self.read_label(pair.label)
+        image_HW3 = read_image(pair.image)
+        if self.read_label is None:
+            return image_HW3, np.full(image_HW3.shape[:2], VOID, dtype=np.uint8)
+        label_HW = self.read_label(pair.label)
         if image_HW3.shape[:2] != label_HW.shape:
             raise UserError(
                 f"{readable(pair.image)} is {_size(image_HW3)} but its label {readable(pair.label)} is "
@@ -90,7 +105,8 @@ class FileSet:
 
     def describe(self) -> str:
         count = f"{len(self)}" if self.num_in_split in (0, len(self)) else f"first {len(self)} of {self.num_in_split}"
-        return f"{self.title}, {self.split}: {count} images, {self.classes.num_classes} classes"
+        labels = f"{self.classes.num_classes} classes" if self.has_labels else "without labels"
+        return f"{self.title}, {self.split}: {count} images, {labels}"
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

@@ -152,10 +152,11 @@ def pair_folders(images: Path, labels: Path, image_suffix: str = "", label_suffi
     return pair_files(list_files(images, image_suffix), list_files(labels, label_suffix))
 
 
-def require_files(pairs: Iterable[Pair], source: Path) -> list[Pair]:
+def require_files(pairs: Iterable[Pair], source: Path, *, with_labels: bool = True) -> list[Pair]:
     """The pairs that the list `source` names. Raises UserError where files are missing."""
     kept = list(pairs)
-    for kind, paths in (("image", [pair.image for pair in kept]), ("label", [pair.label for pair in kept])):
+    files = {"image": [pair.image for pair in kept], "label": [pair.label for pair in kept] if with_labels else []}
+    for kind, paths in files.items():
         absent = [path for path in paths if not os.path.exists(path)]
         if absent:
             first = str(absent[0])

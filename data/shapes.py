@@ -96,6 +96,7 @@ class Shapes:
     """The set of built-in scenes of one split (an `ImageSet`). Images and labels are read-only arrays."""
 
     classes = SCENES
+    has_labels = True
 
     def __init__(self, config: ShapesConfig, split: str) -> None:
         """Raises UserError for an unknown split and for scenes too small to hold the twins' distance."""

@@ -1,23 +1,28 @@
 """Pascal VOC 2012 and its augmented training split: VOC train and the Semantic Boundaries Dataset without VOC val."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from configs.errors import DamagedFileError, UserError
-from data.dataset import SAMPLE_HINT, FileSet, Pair, read_label
+from data.dataset import SAMPLE_HINT, TEST, FileSet, Pair, read_label
 from data.files import Shelf, missing, require_files
 from data.folder import read_names
 from data.labels import VOC, VOID, IdDecoder, Labels, id_table
 from data.names import readable
 
-SPLITS = ("train", "trainval", "val", "train_aug")
+SPLITS = ("train", "trainval", "val", "train_aug", TEST)
 LISTS = Path("ImageSets", "Segmentation")
 HINT = (
     "data.root must hold VOCdevkit/VOC2012 (or be VOC2012 itself), with JPEGImages, SegmentationClass and "
     "ImageSets/Segmentation; correct it, or set data.download=true to fetch VOC 2012 into it (2 GB)"
+)
+TEST_HINT = (
+    "the test set is a download of its own, images and lists without labels (after registration at "
+    "http://host.robots.ox.ac.uk:8080); unpack it into data.root, or choose another split"
 )
 SBD_HINT = (
     "data.sbd_root must hold benchmark_RELEASE/dataset (or be that folder), with img, cls, train.txt and val.txt; "
@@ -26,7 +31,10 @@ SBD_HINT = (
 
 
 def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> FileSet:
-    """Raises UserError for a missing data set, unless `download` fetches it, and for missing files."""
+    """Raises UserError for a missing data set, unless `download` fetches it, and for missing files.
+
+    The split test has no labels, unless somebody has put some beside the others.
+    """
     if split not in SPLITS:
         raise UserError(
             f"split {split}: VOC 2012 has {', '.join(SPLITS)}; correct data.train_split, data.val_split or split="
@@ -34,19 +42,26 @@ def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> F
     voc = _located(_voc_folder, root, partial(_download_voc, root) if download else None)
     if voc is None:
         raise missing(root / "VOCdevkit" / "VOC2012" / LISTS, HINT)
+    if split == TEST and not (voc / LISTS / f"{TEST}.txt").is_file():
+        raise missing(voc / LISTS / f"{TEST}.txt", TEST_HINT)
     pairs = _voc_pairs(voc, "train" if split == "train_aug" else split)
     if split == "train_aug":
         exclude = {pair.name for pair in pairs}.union(read_names(voc / LISTS / "val.txt"))
         pairs += _sbd_pairs(sbd_root, download, exclude)
     decoder = IdDecoder(id_table(range(VOC.num_classes), [VOID]), "use the SegmentationClass files as VOC ships them")
-    return FileSet("VOC 2012", split, pairs, VOC, partial(_read_voc_label, decoder=decoder))
+    read_label = partial(_read_voc_label, decoder=decoder) if _has_labels(pairs, split) else None
+    return FileSet("VOC 2012", split, pairs, VOC, read_label)
 
 
 def _voc_pairs(voc: Path, split: str) -> list[Pair]:
     source = voc / LISTS / f"{split}.txt"
     images, labels = Shelf(voc / "JPEGImages", ".jpg"), Shelf(voc / "SegmentationClass", ".png")
     pairs = [Pair(name, images.file(name), labels.file(name)) for name in read_names(source)]
-    return require_files(pairs, source)
+    return require_files(pairs, source, with_labels=_has_labels(pairs, split))
+
+
+def _has_labels(pairs: Sequence[Pair], split: str) -> bool:
+    return split != TEST or any(os.path.exists(pair.label) for pair in pairs)
 
 
 def _sbd_pairs(sbd_root: Path | None, download: bool, exclude: set[str]) -> list[Pair]:

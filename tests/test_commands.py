@@ -1,5 +1,6 @@
 """The commands as people type them, on scenes small enough for a test."""
 
+import io
 import json
 import os
 import re
@@ -14,9 +15,11 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from engine.process.stop import Stopped, StopRequest
 from engine.runs import checkpoint
+from engine.runs.changes import flatten
 from tests.helpers.programs import ROOT, run
 from tests.helpers.small_runs import small_run
 
@@ -312,3 +315,44 @@ def test_tensorboard_has_what_the_context_module_hears_and_a_row_of_hparams(trai
     assert {"gridding/period_2", "gridding/period_8"} <= set(events.Tags()["scalars"])
     assert "field/effective" in events.Tags()["images"]
     assert re.search(r"context step 6: as many cells matter as a .*field is 67 x 67 cells; gridding .* at 2,", printed)
+
+
+def test_tensorboard_holds_at_their_steps_the_scores_of_the_log_the_settings_and_pictures(
+    trained: tuple[Path, str],
+) -> None:
+    folder, printed = trained
+    events = EventAccumulator(str(folder / "run"), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    events.Reload()
+    logged = re.findall(r"step \d: mean IoU ([\d.]+) % over .* accuracy ([\d.]+) %", printed)
+    steps = [4, 6, 10, 12, 16, 18]  # of the run; each of three stages validates at its steps 4 and 6
+    for tag, scores in zip(("mean_iou", "pixel_accuracy"), zip(*logged, strict=True), strict=True):
+        points = events.Scalars(f"validation/{tag}")
+        assert [point.step for point in points] == steps
+        assert [f"{100 * point.value:.2f}" for point in points] == list(scores)
+    summary = json.loads((folder / "run" / "summary.json").read_text())
+    joint = summary["stages"]["joint"]
+    for name, iou in zip(summary["classes"], joint["class_iou"], strict=True):
+        ious = {point.step: point.value for point in events.Scalars(f"iou/{name}")} if iou is not None else {}
+        assert ious.get(12 + joint["best_step"]) == (None if iou is None else pytest.approx(iou, rel=1e-6))
+    for stage, last_step in (("frontend", 6), ("context", 12), ("joint", 18)):
+        values = {name: events.Scalars(f"{stage}/{name}")[-1] for name in ("loss", "lr", "gradient_norm")}
+        assert {point.step for point in values.values()} == {last_step} and values["lr"].value > 0
+    for tag in events.Tags()["images"]:
+        assert [event.step for event in events.Images(tag)] == (steps[2:] if tag == "field/effective" else steps)
+        for event in events.Images(tag):
+            assert Image.open(io.BytesIO(event.encoded_image_string)).size == (event.width, event.height)
+    (text,) = events.Tensors("config/text_summary")
+    lines = text.tensor_proto.string_val[0].decode().splitlines()
+    assert {"    stage.joint.steps=6", '    stages=["frontend","context","joint"]', "    data.root=null"} <= {*lines}
+    config = json.loads((folder / "run" / "config.json").read_text())
+    assert [line.strip().partition("=")[0] for line in lines] == list(flatten(config))
+
+
+def test_a_run_is_one_session_in_tensorboard_s_table_of_runs(trained: tuple[Path, str]) -> None:
+    tags = [
+        value.tag
+        for path in (trained[0] / "run").glob("events*")
+        for event in EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    ]
+    assert tags.count("_hparams_/session_start_info") == tags.count("_hparams_/session_end_info") == 1

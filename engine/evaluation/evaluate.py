@@ -1,8 +1,8 @@
 """Scoring a model on a set, and certifying that a fresh context module changes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +12,30 @@ from engine.contracts import DenseModel, KeptMaps, Picture, ValidationBatches
 from engine.evaluation.answers import answer
 from engine.evaluation.blocks import frontend_maps_in_blocks
 from engine.evaluation.inference import Maps
-from engine.evaluation.metrics import Confusion, Scores
+from engine.evaluation.metrics import Confusion, Scores, scores_from_confusion
 from engine.evaluation.recorded_maps import RecordedMaps
 from engine.runtime import Runtime
 
 Check = Callable[[], None]  # called between batches; may raise to stop
+Write = Callable[[Sequence[str], Tensor], None]  # gets the names of a batch and its class ids (B, H, W), on the CPU
 Observe = Callable[[Tensor, Tensor], None]  # sees the front end's maps (B, K, h, w) of every window, and its logits
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a set, the confusion matrix of each image (rows: truth), and the first images as pictures."""
+    """The confusion matrix of each image of a set (rows: truth), and the first images as pictures."""
 
-    scores: Scores
     confusions_NKK: Tensor  # of every image, int64
     pictures: list[Picture]
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Raises UserError where not one pixel is labelled."""
+        return scores_from_confusion(self.confusions_NKK.sum(0))
+
+    @property
+    def is_labelled(self) -> bool:
+        return bool(self.confusions_NKK.any())
 
     @property
     def num_images(self) -> int:
@@ -41,12 +50,14 @@ def evaluate(
     *,
     kept: KeptMaps | None = None,
     observe: Observe | None = None,
+    write: Write | None = None,
     num_pictures: int = 0,
     check: Check = lambda: None,
 ) -> Evaluation:
     """Score every image at its label's own size; the model is left in evaluation mode.
 
-    `kept` are the front end's maps of every window that these settings ask for, in order (default: computed).
+    `write` gets every answer. `kept` are the front end's maps of every window that these settings ask for, in order
+    (default: computed).
     """
     model.eval()
     frontend = _frontend(model, kept, runtime)
@@ -65,13 +76,15 @@ def evaluate(
             check()
             predicted_BHW = answer(model, config, runtime, batch.images_B3HW, maps).ids_BHW.cpu()
             confusion.add(predicted_BHW, batch.labels_BHW)
+            if write is not None:
+                write(batch.names, predicted_BHW)
             for image, truth, predicted, name in zip(
                 batch.images_B3HW, batch.labels_BHW, predicted_BHW, batch.names, strict=True
             ):
                 if len(pictures) < num_pictures:
                     pixels = image.permute(1, 2, 0).numpy()
                     pictures.append(Picture(name, pixels, truth.numpy(), predicted.numpy()))
-    return Evaluation(confusion.scores(), confusion.of_images_NKK, pictures)
+    return Evaluation(confusion.of_images_NKK, pictures)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
-"""Commands to paste, with paths as one would type them from the working directory."""
+"""Commands and settings to paste, with paths as one would type them from the working directory."""
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.runs.folder import RunFolder
 from engine.runs.header import PROJECT
@@ -20,6 +22,11 @@ def command(program: str, arguments: Sequence[str]) -> str:
     if Path.cwd() == PROJECT:
         return shlex.join([python(), program, *arguments])
     return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join([python(), str(PROJECT / program), *arguments])}"
+
+
+def typed(value: Any) -> str:
+    """A setting's value as one types it: null, true, [1,2,4]."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def python() -> str:

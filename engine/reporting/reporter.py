@@ -1,6 +1,5 @@
 """What people see while a run goes on: lines, a bar, TensorBoard, the run's log."""
 
-import json
 import math
 import sys
 import time
@@ -14,11 +13,12 @@ from configs.schema import StageConfig
 from engine.evaluation.effective_field import FieldMeasurement
 from engine.evaluation.evaluate import Evaluation, Identity
 from engine.process.stop import Stopped
-from engine.reporting.commands import relative, resume_command
+from engine.reporting.commands import relative, resume_command, typed
 from engine.reporting.figures import confusion_figure, field_figure, panel
 from engine.reporting.score_table import score_table
 from engine.reporting.summary import hparams, last_page, write_summary
 from engine.reporting.tensorboard import Board
+from engine.runs.changes import flatten
 from engine.runs.folder import RunFolder
 from engine.runs.header import RunHeader
 from engine.runs.progress import Progress, StageResult
@@ -36,6 +36,7 @@ class Reporter:
         self._folder, self._header, self._log_steps = folder, header, log_steps
         self._class_names, self._palette = header.classes.names, header.classes.palette
         self._board = Board(folder.path, first_step, self.log)
+        self._steps_before = first_step - 1
         self._bar: tqdm[Never] | None = None
         self._num_steps = 0  # of this stage
         self._first_step: tuple[int, float] | None = None  # of this sitting: its number, and when it was done
@@ -48,7 +49,9 @@ class Reporter:
         sys.stdout.flush()
 
     def log_config(self) -> None:
-        self._board.text("config", json.dumps(self._header.config, indent=2).splitlines())
+        """The settings of this sitting, a line each as on the command line."""
+        settings = flatten(self._header.config)
+        self._board.text("config", [f"{key}={typed(value)}" for key, value in settings.items()], self._steps_before)
 
     def stage_started(self, progress: Progress, config: StageConfig, num_parameters: int) -> None:
         resumed_at = f", going on at step {progress.step}" if progress.step else ""
@@ -111,11 +114,10 @@ class Reporter:
             f"{scores.num_scored_classes} classes, pixel accuracy {100 * scores.pixel_accuracy:.2f} % "
             f"on {evaluation.num_images} images{best}"
         )
-        values = {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}
-        for name, iou in zip(self._class_names, scores.class_iou, strict=True):
-            if iou is not None:
-                values[f"iou/{name}"] = iou
-        self._board.scalars({f"validation/{name}": value for name, value in values.items()}, step)
+        ious = zip(self._class_names, scores.class_iou, strict=True)
+        class_scalars = {f"iou/{name}": iou for name, iou in ious if iou is not None}
+        values = {"validation/mean_iou": scores.mean_iou, "validation/pixel_accuracy": scores.pixel_accuracy}
+        self._board.scalars({**values, **class_scalars}, step)
         for picture in evaluation.pictures:
             self._board.picture(f"validation/{picture.name}", panel(picture, self._palette), step)
         self._board.picture("validation/confusion", confusion_figure(scores.confusion_KK, self._class_names), step)

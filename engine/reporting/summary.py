@@ -6,7 +6,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
-from engine.reporting.commands import command, relative, resume_command
+from engine.reporting.commands import command, relative, resume_command, typed
 from engine.reporting.score_table import schedule_name, stage_table
 from engine.runs.changes import flatten
 from engine.runs.folder import RunFolder
@@ -89,7 +89,7 @@ def _settings_of_command_line(config: dict[str, Any]) -> dict[str, int | float |
 def _hparam(value: Any) -> int | float | str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else typed(value)
 
 
 def last_page(folder: RunFolder, progress: Progress, class_names: Sequence[str]) -> str:

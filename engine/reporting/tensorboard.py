@@ -46,7 +46,8 @@ class Board:
         if writer is not None:
             self._guard(lambda: writer.add_image(tag, pixels_HW3, step, dataformats="HWC"))
 
-    def text(self, tag: str, lines: Sequence[str], step: int = 0) -> None:
+    def text(self, tag: str, lines: Sequence[str], step: int) -> None:
+        """Lines as they are: indented, they are no Markdown."""
         writer = self._writer
         if writer is not None:
             self._guard(lambda: writer.add_text(tag, "\n".join(f"    {line}" for line in lines), step))

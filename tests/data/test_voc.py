@@ -7,12 +7,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 
 from configs.errors import DamagedFileError
 from configs.schema import DataConfig
 from data.build import open_images
-from tests.helpers.data_sets import write_sbd, write_voc
+from data.labels import VOID
+from tests.helpers.data_sets import write_label, write_sbd, write_voc, write_voc_test
 
 
 def test_voc_root_may_be_the_folder_itself(tmp_path: Path) -> None:
@@ -73,3 +75,30 @@ def test_download_fetches_voc_once_and_only_where_it_is_missing(
     config = config.model_copy(update={"root": str(tmp_path / "other")})
     with pytest.raises(ValueError, match=r"data\.download=true: fetching into .*other failed"):
         open_images(config, "train")
+
+
+def test_the_test_set_has_images_alone_and_is_read_as_void(tmp_path: Path) -> None:
+    images = open_images(write_voc_test(tmp_path), "test", needs_labels=False)
+    assert not images.has_labels and images.describe() == "VOC 2012, test: 2 images, without labels"
+    image_HW3, label_HW = images.read(1)
+    assert image_HW3.shape == (17, 24, 3) and label_HW.shape == (17, 24) and (label_HW == VOID).all()
+
+
+def test_a_score_on_the_test_set_is_refused_with_the_command_for_the_server(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"without labels: .*eval\.py submission=voc split=test"):
+        open_images(write_voc_test(tmp_path), "test")
+
+
+def test_the_test_set_missing_beside_the_training_set_is_said_to_be_another_download(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no .*test\.txt; .*a download of its own"):
+        open_images(write_voc(tmp_path), "test", needs_labels=False)
+
+
+def test_labels_beside_the_test_images_are_read_and_must_be_complete(tmp_path: Path) -> None:
+    config = write_voc_test(tmp_path)
+    labels = tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationClass"
+    write_label(labels / "2008_000001.png", np.full((16, 24), 7, dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"labels of 1 of 2 samples are missing"):
+        open_images(config, "test")
+    write_label(labels / "2008_000002.png", np.full((17, 24), 8, dtype=np.uint8))
+    assert [int(open_images(config, "test").read(index)[1].min()) for index in (0, 1)] == [7, 8]

@@ -40,6 +40,15 @@ def write_voc(root: Path) -> DataConfig:
     return DataConfig(name="voc", root=str(root))
 
 
+def write_voc_test(root: Path, names: Sequence[str] = ("2008_000001", "2008_000002")) -> DataConfig:
+    """The test set as it is downloaded, images alone, each larger than the one before."""
+    base = root / "VOCdevkit" / "VOC2012"
+    write_list(base / "ImageSets" / "Segmentation" / "test.txt", *names)
+    for seed, name in enumerate(names):
+        write_pixels(base / "JPEGImages" / f"{name}.jpg", noise(16 + seed, 24, seed))
+    return DataConfig(name="voc", root=str(root))
+
+
 def write_sbd(root: Path) -> Path:
     """Images a (in VOC train), v (in VOC val), s and t (in none), every label full of class 3."""
     base = root / "benchmark_RELEASE" / "dataset"

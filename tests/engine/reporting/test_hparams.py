@@ -81,7 +81,7 @@ def test_what_the_command_sets_is_a_column_and_where_it_runs_is_none(
     assert settings["stage.context.lr"] == 0.01 and settings["stages"] == "frontend,context,joint"
     plugin = left_in_tensorboard(tmp_path)
     values = plugin_data(plugin, "_hparams_/session_start_info").session_start_info.hparams
-    assert values["stage.context.lr"].number_value == 0.01 and values["data.limit"].string_value == "None"
+    assert values["stage.context.lr"].number_value == 0.01 and values["data.limit"].string_value == "null"
 
 
 def test_the_summary_tells_which_images_were_scored(tmp_path: Path) -> None:
