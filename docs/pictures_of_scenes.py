@@ -32,6 +32,7 @@ DAY_TWINS, NIGHT_TWINS = (BUTTERFLY, TULIP), (MOTH, LANTERN)
 FLAT_CELLS, TALL_CELLS = 33, 49  # up to the one a field gains nothing on the built-in scenes, from the other on a lot
 SKY_ROWS = 16  # above the centre of a scene's map of 32 rows: its uppermost cells
 TILE_PX, GAP_PX, HEAD_PX, FOOT_PX, SIDE_PX = 256, 8, 34, 44, 52
+DARK, BRIGHT = 90, 200  # of 255: the sky itself by night at most, the moon and the stars in it at least
 
 
 def wrong_share(picture: Picture) -> float:
@@ -68,13 +69,23 @@ def predictions(run: Path) -> Rgb:
     answers = np.concatenate([first.predicted_HW[np.isin(first.truth_HW, NIGHT_TWINS)] for first, _ in nights])
     assert not np.isin(answers, NIGHT_TWINS).any(), "the front end takes every twin for that of the day"
     front, whole = next(pair for pair in nights if set(NIGHT_TWINS) <= set(np.unique(pair[0].truth_HW)))
+    check_night(front, [first for first, _ in pairs if (first.truth_HW == DAY_SKY).any()])
     names = [f"{name}\n{100 * wrong_share(picture):.0f} % of twin pixels wrong"
              for name, picture in (("front end alone", front), ("whole network", whole))]  # fmt: skip
     twins = {f"{SCENES.names[twin]} ({time})": SCENES.palette[twin]
              for day in DAY_TWINS for twin, time in ((day, "day"), (day + 1, "night"))}  # fmt: skip
     legend = {**twins, "right": RIGHT_GRAY, "wrong": WRONG_RED, "not scored": VOID_WHITE}
     rows = [tiles(picture, SCENES.palette) for picture in (front, whole)]
-    return grid(rows, ["input", "truth", "answer", "errors"], names, legend)
+    return grid(rows, ["input: moon and stars", "truth", "answer", "errors"], names, legend)
+
+
+def check_night(night: Picture, days: Sequence[Picture]) -> None:
+    """The sky alone says so: the meadow is lit alike by day and by night."""
+    sky = night.image_HW3[night.truth_HW == NIGHT_SKY].mean(axis=1)
+    assert sky.size > 0.1 * night.truth_HW.size, "a good part of the picture is sky"
+    assert np.median(sky) < DARK and (sky > BRIGHT).sum() > 20, "it is dark, with a moon and stars in it"
+    for day in days:
+        assert np.median(day.image_HW3[day.truth_HW == DAY_SKY].mean(axis=1)) > 2 * DARK, "no day is as dark"
 
 
 def field(run: Path) -> Rgb:

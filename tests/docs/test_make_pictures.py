@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.shapes import BUTTERFLY, LANTERN, MEADOW, MOTH
+from data.shapes import BUTTERFLY, LANTERN, MEADOW, MOTH, Sky, draw
 from docs import make_pictures
 from docs.make_pictures import DRAWINGS, ROOT
 from docs.pictures_of_dilation import covered_by
-from docs.pictures_of_scenes import wrong_share
+from docs.pictures_of_scenes import check_night, wrong_share
 from engine.contracts import Picture
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -87,3 +87,14 @@ def test_the_share_of_wrong_pixels_is_the_twins_alone() -> None:
     truth = np.array([[MOTH, MOTH, LANTERN, LANTERN, MEADOW]], np.uint8)
     answer = np.array([[MOTH, BUTTERFLY, MEADOW, MOTH, MOTH]], np.uint8)
     assert wrong_share(Picture("a", np.zeros((1, 5, 3), np.uint8), truth, answer)) == 0.75
+
+
+def test_a_picture_of_the_night_has_a_dark_sky_with_moon_and_stars() -> None:
+    skies: tuple[Sky, ...] = ("day", "night")
+    scenes = {sky: draw("val", 0, 256, sky) for sky in skies}
+    pictures = {sky: Picture(sky, image, label, label) for sky, (image, label) in scenes.items()}
+    check_night(pictures["night"], [pictures["day"]])
+    without_moon = np.minimum(scenes["night"][0], 150).astype(np.uint8)
+    for image in (scenes["day"][0], without_moon):
+        with pytest.raises(AssertionError, match="it is dark, with a moon and stars in it"):
+            check_night(Picture("lit", image, scenes["night"][1], scenes["night"][1]), [])
