@@ -198,6 +198,7 @@ def test_a_link_opens_its_schedule_and_its_text_is_never_markup() -> None:
     hostile = dump_dom(PAGE, fragment="dilations=<img/src=x>&frontend=<b>&padding=once")
     assert "frontend=&lt;b&gt;: one of small, light, vgg16 is required" in hostile
     assert "got &lt;img/src=x&gt;" in hostile and "<img" not in hostile
+    assert '<ul id="verdict" class="stale"><li class="clean">dilations [1, 1, 2, 4, 8, 16, 1]' in hostile
 
 
 def test_nothing_is_loaded_and_nothing_can_be() -> None:
