@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import random
 import re
 
@@ -10,6 +11,7 @@ import pytest
 from configs.compose import compose, composed
 from configs.schema import AnalyzeConfig, FrontendConfig, Padding
 from models.analysis import analysis_of, analysis_page
+from models.coverage import coverage, hdc_m2
 from models.geometry import Layer, margin, receptive_field
 from models.layers import frontend_layers
 from tests.helpers.programs import ROOT
@@ -77,6 +79,16 @@ def test_a_cell_looks_at_the_centre_that_the_page_says() -> None:
         for layer in layers:
             first, jump = first - layer.padding * jump, jump * layer.stride
         assert first - margin(layers) + (receptive_field(layers) - 1) / 2 == 3.5
+
+
+def test_what_the_page_says_of_single_schedules() -> None:
+    spreads = {(1, 3, 9): "0.00", (1, 1, 2, 4, 8, 16, 1): "0.46", (6, 6, 6, 6): "2.70"}
+    assert {dilations: f"{coverage(dilations).path_spread:.2f}" for dilations in spreads} == spreads
+    assert coverage([1, 2, 9]).hole_offsets == [4, 5] and coverage([1, 2, 9]).gcd == 1
+    assert f"{coverage([1, 1, 2, 4, 8, 16, 1]).sigma_cells:.2f}" == "15.12"
+    for dilations in itertools.product((1, 2, 3, 5), repeat=3):
+        assert hdc_m2(dilations) == hdc_m2([1, *dilations[1:]]), "M_2 never reads the first dilation"
+        assert coverage(dilations).path_counts == coverage(sorted(dilations)).path_counts, "the order changes nothing"
 
 
 def test_links_of_the_page_lead_somewhere() -> None:

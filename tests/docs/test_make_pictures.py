@@ -77,6 +77,8 @@ def test_a_picture_without_its_input_is_refused_before_any_is_made(
 def test_a_caption_that_is_not_true_makes_no_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="twelve schedules with three seeds each"):
         run(monkeypatch, "schedules.png", "--sweep", str(tmp_path), "--output", str(tmp_path))
+    with pytest.raises(AssertionError, match="steps, and no others"):
+        run(monkeypatch, "growth.png", "--growth", str(tmp_path), "--output", str(tmp_path))
     with pytest.raises(AssertionError):
         covered_by(2, 2, 2, fields=(5, 9, 13), holes=0, m2=2)(tmp_path)
     assert not list(tmp_path.iterdir())
