@@ -58,6 +58,7 @@ found.legend = byId("legend").textContent;
 const started = performance.now();
 type("dilations", Array(32).fill(512).join(","));
 found.widest = [byId("problems").textContent, byId("figures").textContent, performance.now() - started];
+found.dots = byId("dots").textContent;
 type("dilations", "2,2,2");
 type("frontend", "vgg16");
 setTimeout(() => {

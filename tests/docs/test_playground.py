@@ -177,6 +177,7 @@ def test_the_largest_schedule_is_drawn_in_a_moment(found: dict[str, Any]) -> Non
     problems, figures, milliseconds = found["widest"]
     assert problems == "" and "32769 x 32769 cells" in figures and "about 10^31" in figures
     assert milliseconds < 10_000
+    assert found["dots"] == "Each dot is the brightest of 95 \u00d7 95 cells."  # 32769 cells in at most 348 dots
 
 
 def test_screen_readers_hear_the_verdict_and_every_control_has_a_name(found: dict[str, Any]) -> None:
