@@ -21,7 +21,7 @@ def dump_dom(page: Path, *, fragment: str = "", window: tuple[int, int] = (1280,
 
     `window` is (width, height) in pixels, at least 500 wide. An error that no script caught fails the test.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         return _run(_address(page, fragment), Path(folder), window, timeout_s, "--dump-dom")
 
 
@@ -29,7 +29,7 @@ def screenshot(
     page: Path, path: Path, *, width: int, height: int, dark: bool = False, fragment: str = "", timeout_s: float = 60
 ) -> None:
     """A PNG of the page's first `height` pixels, as a screen of exactly `width` pixels shows it; a phone has 360."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # The page lies in a frame: a window of its own is never as narrow as a phone.
         frame, raw = Path(folder) / "frame.html", Path(folder) / "raw.png"
         address = html.escape(_address(page, fragment), quote=True)
