@@ -1,229 +1,30 @@
-"""Make the pictures of the README, and prove what their captions say: a picture whose caption is not true is an error.
+"""Make the pictures of the documents, and prove what their captions say: one whose caption is not true is an error.
 
-python docs/make_pictures.py --run runs/shapes_0 --sweep runs/schedules     all of them
-python docs/make_pictures.py coverage.png shapes.png                        some of them; these two need no run
+python docs/make_pictures.py --run runs/shapes_0 --sweep runs/schedules --growth runs/growth      all of them
+python docs/make_pictures.py coverage.png sliding.gif                     some of them; these two need no run
 python docs/make_pictures.py predictions.png --run runs/shapes_0 --output /tmp
 
 The run is one of the built-in scenes with all three stages, `train.py run.dir=runs/shapes_0`; the sweep a finished
-`train.py -m sweep=schedules`. Nothing is written into either. A minute on two CPU cores: the run is scored again.
+`train.py -m sweep=schedules`; the growth a context stage of that run stopped at several steps, by the command in
+docs/dilation.md. Nothing is written into any. A few minutes on two CPU cores: the runs are scored again.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from PIL import Image
 
-from assembly.trained import restore
-from configs.schema import EvalConfig
-from data.build import open_images
-from data.loaders import validation_batches
-from data.shapes import BUTTERFLY, DAY_SKY, LANTERN, MOTH, NIGHT_SKY, SCENES, TULIP, draw
-from engine.contracts import Picture
-from engine.evaluation.effective_field import FIELD_THRESHOLD, FieldMeasurement, Probe
-from engine.evaluation.evaluate import Evaluation, evaluate
-from engine.reporting.coverage_figure import coverage_figure
-from engine.reporting.figures import (
-    INK,
-    RIGHT_GRAY,
-    VOID_WHITE,
-    WRONG_RED,
-    Rgb,
-    colorize,
-    field_figure,
-    rendered,
-    tiles,
-    write_png,
-)
-from engine.reporting.leaderboard_figure import leaderboard_figure
-from engine.reporting.leaderboard_rows import leaderboard_rows
-from engine.runs.folder import RunFolder
-from engine.runtime import choose_runtime
-from models.coverage import coverage, path_counts
+from docs import pictures_of_dilation, pictures_of_scenes
+from engine.reporting.figures import Rgb, write_png
 
 ROOT = Path(__file__).resolve().parent.parent
-DAY_TWINS, NIGHT_TWINS = (BUTTERFLY, TULIP), (MOTH, LANTERN)
-FLAT_CELLS, TALL_CELLS = 33, 49  # up to the one a field gains nothing on the built-in scenes, from the other on a lot
-SKY_ROWS = 16  # above the centre of a scene's map of 32 rows: its uppermost cells
-DPI, TILE_PX, GAP_PX, HEAD_PX, FOOT_PX, SIDE_PX = 100, 256, 8, 34, 44, 52
-
-
-class Drawing(NamedTuple):
-    """A picture of the README: its text there, and how it is made from a folder, if it needs one."""
-
-    caption: str
-    make: Callable[[Path], Rgb]
-    needs: str = ""  # the folder of a run, or of a sweep
-
-
-def evaluated(run: Path, stage: str) -> tuple[Evaluation, FieldMeasurement | None]:
-    """The validation scenes as a stage of the run answers them, every one kept as a picture."""
-    trained = restore(EvalConfig(checkpoint=str(RunFolder(run).stage_file(stage))))
-    config, context = trained.config, trained.model.context
-    runtime = choose_runtime(config.runtime)
-    images = open_images(config.data, config.data.val_split)
-    probe = None if context is None else Probe(context, config.model.context.dilations)
-    evaluation = evaluate(
-        trained.model.to(runtime.device),
-        lambda: validation_batches(images, batch=config.validation.batch, workers=0),
-        config.validation,
-        runtime,
-        observe=probe,
-        num_pictures=len(images),
-    )
-    in_summary = summary(run)["stages"][stage]
-    assert abs(evaluation.scores.mean_iou - in_summary["mean_iou"]) < 1e-3, f"{stage} scores as its run says"
-    return evaluation, None if probe is None else probe.measure()
-
-
-def summary(run: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(RunFolder(run).summary.read_text())
-    return content
-
-
-def wrong_share(picture: Picture) -> float:
-    """Of the twins' pixels."""
-    is_twin = np.isin(picture.truth_HW, DAY_TWINS + NIGHT_TWINS)
-    return float((picture.predicted_HW != picture.truth_HW)[is_twin].mean())
-
-
-def shapes(_: Path) -> Rgb:
-    days, nights = ([draw("val", index, TILE_PX, sky) for index in (0, 1)] for sky in ("day", "night"))
-    for (day, day_label), (night, night_label) in zip(days, nights, strict=True):
-        ground = int(np.flatnonzero((day_label == DAY_SKY).any(axis=1)).max()) + 4  # below the horizon and its border
-        assert np.array_equal(day[ground:], night[ground:]), "only the sky differs"
-        assert set(DAY_TWINS) <= set(np.unique(day_label)) and set(NIGHT_TWINS) <= set(np.unique(night_label))
-        is_twin = np.isin(day_label, DAY_TWINS)
-        assert np.array_equal(day_label[ground:] + is_twin[ground:], night_label[ground:]), (
-            "only the twins are relabelled"
-        )
-    scenes = [scene for pair in zip(days, nights, strict=True) for scene in pair]
-    rows = [[image for image, _ in scenes], [colorize(label, SCENES.palette) for _, label in scenes]]
-    columns = ["a meadow by day", "the same by night", "another by day", "the same by night"]
-    legend = dict(zip(SCENES.names, SCENES.palette, strict=True)) | {"not scored": VOID_WHITE}
-    return grid(rows, columns, ["image", "labels"], legend)
-
-
-def predictions(run: Path) -> Rgb:
-    before, after = (evaluated(run, stage)[0].pictures for stage in ("frontend", "joint"))
-    pairs = list(zip(before, after, strict=True))
-    nights = [pair for pair in pairs if (pair[0].truth_HW == NIGHT_SKY).any()]
-    assert 0 < len(nights) < len(pairs)
-    for pair, least, most in ((0, 0.95, 1.0), (1, 0.0, 0.2)):
-        shares = [wrong_share(pictures[pair]) for pictures in nights]
-        assert least <= min(shares) and max(shares) <= most, f"at night: {min(shares):.3f} to {max(shares):.3f} wrong"
-    answers = np.concatenate([first.predicted_HW[np.isin(first.truth_HW, NIGHT_TWINS)] for first, _ in nights])
-    assert not np.isin(answers, NIGHT_TWINS).any(), "the front end takes every twin for that of the day"
-    front, whole = next(pair for pair in nights if set(NIGHT_TWINS) <= set(np.unique(pair[0].truth_HW)))
-    names = [f"{name}\n{100 * wrong_share(picture):.0f} % of twin pixels wrong"
-             for name, picture in (("front end alone", front), ("whole network", whole))]  # fmt: skip
-    twins = {f"{SCENES.names[twin]} ({time})": SCENES.palette[twin]
-             for day in DAY_TWINS for twin, time in ((day, "day"), (day + 1, "night"))}  # fmt: skip
-    legend = {**twins, "right": RIGHT_GRAY, "wrong": WRONG_RED, "not scored": VOID_WHITE}
-    rows = [tiles(picture, SCENES.palette) for picture in (front, whole)]
-    return grid(rows, ["input", "truth", "answer", "errors"], names, legend)
-
-
-def field(run: Path) -> Rgb:
-    measurement = evaluated(run, "context")[1]
-    in_summary = summary(run)
-    field_cells = in_summary["geometry"]["context_field_cells"]
-    assert measurement is not None
-    assert abs(measurement.effective_cells - in_summary["stages"]["context"]["effective_cells"]) < 1e-6
-    shares_hw = measurement.gradient_hw / measurement.gradient_hw.max()
-    centre = shares_hw.shape[0] // 2
-    assert shares_hw.shape == (2 * SKY_ROWS, 2 * SKY_ROWS) and field_cells > 2 * SKY_ROWS
-    distances = np.abs(np.argwhere(shares_hw >= FIELD_THRESHOLD) - centre)
-    assert distances.max() <= 2, "what is outlined are neighbours"
-    sky = shares_hw[centre - SKY_ROWS, centre]
-    assert sky > 0.01 and sky > 10 * shares_hw[centre + SKY_ROWS // 2 + 1 :].max(), "it looks up, and not down"
-    return field_figure(measurement.gradient_hw, measurement.effective_cells, field_cells)
-
-
-def checkerboard(_: Path) -> Rgb:
-    dilations = [2, 4, 8]
-    covered = coverage(dilations)
-    assert (covered.holes_per_axis, covered.field_cells) == (14, 29)
-    assert covered.hole_offsets == list(range(1, 15, 2)), "every second row and column"
-    return coverage_figure(dilations, [path_counts(dilations[:depth]) for depth in (1, 2, 3)])
-
-
-def schedules(sweep: Path) -> Rgb:
-    rows = leaderboard_rows(sweep)
-    assert len(rows) == 12 and all(len(row.runs) == 3 for row in rows), "twelve schedules with three seeds each"
-    for row in rows:
-        assert row.gain is not None, "every run began with a front end"
-        if row.field_cells <= FLAT_CELLS:
-            assert abs(row.gain) < 0.01, f"{row.dilations} is level with the front end, gained {row.gain}"
-        if row.field_cells >= TALL_CELLS and not row.holes_per_axis:
-            assert row.gain > 0.2, f"{row.dilations} is far above the front end, gained {row.gain}"
-    gain_by_holes = {bool(row.holes_per_axis): row.gain or 0.0 for row in rows if row.field_cells == TALL_CELLS}
-    assert gain_by_holes[False] - gain_by_holes[True] > 0.1, (
-        f"with {TALL_CELLS} cells holes cost more than ten points: {gain_by_holes}"
-    )
-    return leaderboard_figure(rows)
-
-
-def grid(rows: Sequence[Sequence[Rgb]], columns: Sequence[str], names: Sequence[str], legend: Mapping[str, Any]) -> Rgb:
-    """Tiles in their own pixels, with a title for every column and every row, and what the colours mean."""
-    width = SIDE_PX + len(columns) * (TILE_PX + GAP_PX)
-    height = HEAD_PX + len(rows) * (TILE_PX + GAP_PX) + FOOT_PX
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    for row, (name, pictures) in enumerate(zip(names, rows, strict=True)):
-        y = height - HEAD_PX - row * (TILE_PX + GAP_PX) - TILE_PX
-        figure.text(SIDE_PX / 2 / width, (y + TILE_PX / 2) / height, name, rotation=90, color=INK, ha="center",
-                    va="center", ma="center", fontsize=11)  # fmt: skip
-        for column, (title, pixels) in enumerate(zip(columns, pictures, strict=True)):
-            x = SIDE_PX + column * (TILE_PX + GAP_PX)
-            axes = figure.add_axes((x / width, y / height, TILE_PX / width, TILE_PX / height))
-            axes.imshow(pixels, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_color("#b9b9c6")
-            if row == 0:
-                axes.set_title(title, color=INK, fontsize=12)
-    handles = [
-        Patch(facecolor=np.divide(colour, 255), edgecolor="#b9b9c6", label=label) for label, colour in legend.items()
-    ]
-    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, FOOT_PX / 2 / height), ncols=len(handles),
-                  frameon=False, fontsize=10.5, labelcolor=INK, handlelength=1, handleheight=1, handletextpad=0.4,
-                  columnspacing=1.1)  # fmt: skip
-    return rendered(figure)
-
-
-DRAWINGS = {
-    "shapes.png": Drawing(
-        "Two meadows, each by day and by night: the same butterflies and tulips by day are moths and lanterns by night",
-        shapes,
-    ),
-    "predictions.png": Drawing(
-        "A night scene: the front end alone answers butterfly and tulip, all of it wrong; "
-        "the whole network answers moth and lantern",
-        predictions,
-        "run",
-    ),
-    "schedules.png": Drawing(
-        "Mean IoU of twelve schedules against receptive field: level with the front end up to 33 cells, "
-        "more than 20 points above it from 49 on where there are no holes",
-        schedules,
-        "sweep",
-    ),
-    "effective_field.png": Drawing(
-        "How much each cell moves the answer at the centre: itself and its neighbours most, "
-        "the sky 16 rows above faintly",
-        field,
-        "run",
-    ),
-    "coverage.png": Drawing(
-        "Dilations 2, 4, 8, layer by layer: every second row and column of cells is never used", checkerboard
-    ),
-}
+FRAME_MS, FILM_COLOURS = 140, 32
+DRAWINGS = pictures_of_scenes.DRAWINGS | pictures_of_dilation.DRAWINGS
 
 
 def main() -> None:
@@ -231,6 +32,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(DRAWINGS)}")
     parser.add_argument("--run", type=Path, help="folder of a finished run on the built-in scenes")
     parser.add_argument("--sweep", type=Path, help="folder of a finished sweep=schedules")
+    parser.add_argument("--growth", type=Path, help="folder of a finished sweep of stage.context.steps")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "pictures")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(DRAWINGS)
@@ -239,11 +41,19 @@ def main() -> None:
     for name in arguments.names or DRAWINGS:
         drawing = DRAWINGS[name]
         if drawing.needs and getattr(arguments, drawing.needs) is None:
-            parser.error(f"{name} is made from a {drawing.needs}; give --{drawing.needs} DIR, or name other pictures")
+            parser.error(f"{name}: give --{drawing.needs} DIR, the folder that it is made from, or name other pictures")
     for name in arguments.names or DRAWINGS:
         drawing = DRAWINGS[name]
-        write_png(arguments.output / name, drawing.make(getattr(arguments, drawing.needs) if drawing.needs else ROOT))
+        write(arguments.output / name, drawing.make(getattr(arguments, drawing.needs) if drawing.needs else ROOT))
         print(f"{arguments.output / name}: {drawing.caption}", flush=True)
+
+
+def write(path: Path, picture: Rgb | Sequence[Rgb]) -> None:
+    if isinstance(picture, np.ndarray):
+        return write_png(path, picture)
+    palette = Image.fromarray(picture[-1]).quantize(FILM_COLOURS)  # one for all frames, so that they compress
+    first, *others = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in picture]
+    first.save(path, save_all=True, append_images=others, duration=FRAME_MS, loop=0)
 
 
 if __name__ == "__main__":
