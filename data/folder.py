@@ -178,8 +178,13 @@ def _void_colors(config: FolderConfig) -> list[Color]:
     return [(red, green, blue) for red, green, blue in config.void_colors]
 
 
+def raw_ids(config: FolderConfig) -> list[int]:
+    """The id in the files of each class."""
+    return config.label_ids or list(range(len(config.class_names)))
+
+
 def _id_decoder(config: FolderConfig) -> IdDecoder:
-    class_ids = config.label_ids or list(range(len(config.class_names)))
+    class_ids = raw_ids(config)
     for key, ids in (("label_ids", class_ids), ("ignore_ids", config.ignore_ids)):
         if len(set(ids)) < len(ids) or not all(0 <= i <= 255 for i in ids):
             raise UserError(f"data.folder.{key}={ids}: different numbers from 0 to 255 are required; correct the key")
