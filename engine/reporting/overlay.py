@@ -24,7 +24,7 @@ Color = tuple[int, int, int]
 
 
 class Entry(NamedTuple):
-    """A line of the legend; without a colour it speaks of the classes that have none."""
+    """A class in the legend; the one without a colour counts the classes for which there is no room."""
 
     name: str
     share: str
