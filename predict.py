@@ -1,11 +1,13 @@
-"""Label images with a trained network.
+"""Label images and videos with a trained network.
 
-python predict.py checkpoint=runs/NAME/best.pt input=IMAGE output=DIR             DIR/<stem>.png, the class ids
-python predict.py checkpoint=FILE input=FOLDER output=DIR protocol=tiles          every image below a folder
-python predict.py checkpoint=FILE.caffemodel model=dilation8_voc input=IMAGE output=DIR protocol=authors
+python predict.py checkpoint=runs/NAME/best.pt input=IMAGE output=DIR          DIR/ids/, DIR/overlays/
+python predict.py checkpoint=FILE input=FOLDER output=DIR protocol=tiles       every image and video below a folder
+python predict.py checkpoint=FILE 'input=photos/**/*.jpg' resize.long_px=960   a pattern; the network sees 960 px
+python predict.py checkpoint=FILE input=drive.mp4 'outputs=[ids,confidence]'   a video: a file for each frame
+python predict.py checkpoint=FILE.caffemodel model=dilation8_voc protocol=authors input=IMAGE output=DIR
 
-Each label map is a gray PNG (mode L) of the image's size, its values the positions of the classes. A photograph that
-EXIF says is to be turned is labelled upright, and its map turned back: it lies on the pixels as they stand in the file.
+What is finished is not done again. A photograph that EXIF says is to be turned is labelled upright, and its maps turned
+back: they lie on the pixels as they stand in the file.
 """
 
 import sys
@@ -28,46 +30,42 @@ def run(request: PredictConfig) -> int:
     # Imported here and below, so that a typo on the command line is answered before torch is loaded.
     from engine.process.exits import guarded
 
-    return guarded(lambda: label(request), "answer in pieces: protocol=tiles 'tile_px=[256,256]'")
+    return guarded(lambda: label(request), "look at the image smaller, for example resize.long_px=1024")
 
 
 def label(request: PredictConfig) -> int:
-    """Load, answer, write; returns the exit code."""
-    import torch
-    from tqdm import tqdm
-
+    """Find, load, answer, report; returns the exit code."""
+    from assembly.prediction_record import begin, record_of
+    from assembly.predictions import label_inputs
+    from assembly.predictor import Predictor, file_ids
     from assembly.trained import restore
-    from configs.errors import OK, UserError
-    from data.inputs import read_photograph, requests, write_ids
+    from data.inputs import find_inputs
     from data.names import readable
-    from engine.evaluation.answers import answer
+    from data.results import Results
     from engine.runtime import choose_runtime
 
-    to_label = requests(Path(request.input), results(request))
+    folders = Results(results(request), request.outputs)
+    folders.require_own_folders()
+    inputs = find_inputs(request.input)
+    folders.require_outside([item.file for item in inputs])
     trained = restore(request)
     runtime = choose_runtime(trained.config.runtime)
-    model = trained.model.to(runtime.device).eval()
+    trained.model.to(runtime.device).eval()
+    values = file_ids(trained, request.ids)
+    finished = begin(folders, record_of(request, trained, runtime, values), request.overwrite)
     print(f"{trained.description}\non {runtime.describe()}", flush=True)
-    left_out = []
-    with torch.inference_mode(), runtime.autocast():
-        for image, target in tqdm(to_label, unit="image", disable=not sys.stderr.isatty()):
-            try:
-                photograph = read_photograph(image)
-            except UserError as error:
-                print(f"left out: {error}", file=sys.stderr)
-                left_out.append(error.exit_code)
-                continue
-            images_13HW = torch.from_numpy(photograph.upright_HW3).permute(2, 0, 1)[None]
-            ids_HW = answer(model, trained.config.validation, runtime, images_13HW).ids_BHW[0]
-            write_ids(target, photograph.on_file_grid(ids_HW.cpu().numpy()))
-    names = ", ".join(f"{position} {name}" for position, name in enumerate(trained.classes.names))
-    num_written = len(to_label) - len(left_out)
-    print(f"{num_written} of {len(to_label)} label maps are in {readable(request.output)}; ids: {names}")
-    return max(left_out, default=OK)
+
+    predictor = Predictor(trained, runtime, request.ids, request.resize)
+    report = label_inputs(inputs, folders, predictor, finished)
+    print(f"{report}\nresults are in {folders}")
+    if "ids" in request.outputs:
+        pairs = zip(values, trained.classes.names, strict=True)
+        print("ids: " + ", ".join(f"{value} {readable(name)}" for value, name in pairs))
+    return report.exit_code
 
 
 def results(request: PredictConfig) -> Path:
-    """The folder of the label maps."""
+    """The folder of the results."""
     return Path(request.output)
 
 

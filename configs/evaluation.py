@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 from configs.errors import ConfigError
 from configs.files import FOLDER
 from configs.rules import authors_problems, scenes_problems
-from configs.schema import Config, DataConfig, EvalConfig, ModelConfig, PredictConfig, ValidationConfig
+from configs.schema import Config, DataConfig, EvalConfig, ModelConfig, PredictConfig, ResizeConfig, ValidationConfig
 from configs.validation import validated, with_changes
 
 VALIDATION_KEYS = ("protocol", "tile_px", "batch", "flip", "scales")
@@ -48,6 +48,8 @@ def evaluation_config(trained: Config, precision: str, request: EvalConfig | Pre
         problems += authors_problems(config.model, config.validation)
         if request.precision not in (None, "float32"):
             problems.append(f"precision={request.precision}: protocol=authors is always float32; leave it out")
+        if isinstance(request, PredictConfig) and request.resize != ResizeConfig():
+            problems.append("protocol=authors: the image at its own size; leave resize out, or use whole or tiles")
     if problems:
         raise ConfigError(problems)
     if config.validation.protocol != "authors":

@@ -1,5 +1,6 @@
 """Files and folders that a config names: whether they are there. None is opened; no problem is an empty list."""
 
+import glob
 import os
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def missing_file(key: str, file: str | None) -> list[str]:
 
 def missing_input(path: str) -> list[str]:
     if not path:
-        return ["input=: an image, or a folder of images, is required; write input=PATH"]
-    if not Path(path).exists():
+        return ["input=: an image, a video, a folder of them, or a list (.txt) is required; write input=PATH"]
+    if not Path(path).exists() and not glob.has_magic(path):
         return [f"input={path}: there is no such file or folder{_in_working_directory(path)}; correct the path"]
     return []
 

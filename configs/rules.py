@@ -21,6 +21,7 @@ from configs.schema import (
     LossGrid,
     ModelConfig,
     PredictConfig,
+    ResizeConfig,
     StageConfig,
     SubmissionName,
     ValidationConfig,
@@ -50,7 +51,7 @@ def broken_rules(config: Any) -> list[str]:
     if isinstance(config, EvalConfig):
         problems += _evaluation(config)
     if isinstance(config, PredictConfig):
-        problems += _network_file(config) + missing_input(config.input)
+        problems += _network_file(config) + missing_input(config.input) + _resize(config.resize)
     if isinstance(config, AnalyzeConfig):
         problems += _frontend(config.model.frontend) + _context(config.model.context)
         if config.runs is not None:
@@ -133,6 +134,14 @@ def _network_file(config: EvalConfig | PredictConfig) -> list[str]:
     if is_caffe:
         problems += _frontend(config.model.frontend) + _context(config.model.context) + _head(config.model)
     return problems
+
+
+def _resize(config: ResizeConfig) -> list[str]:
+    chosen = config.model_dump(exclude_none=True)
+    if len(chosen) < 2:
+        return []
+    listing = " and ".join(f"resize.{key}={shown(value)}" for key, value in chosen.items())
+    return [f"{listing}: an image has one size; leave all but one of long_px, short_px and factor out"]
 
 
 def _stages(config: Config) -> list[str]:

@@ -77,6 +77,12 @@ Resume = Literal["never", "auto"]
 # The evaluation server that label maps are written for (data/servers.py). voc: comp6, any training data; voc_comp5: a
 # network that was trained on VOC's own data alone, without ImageNet and SBD.
 SubmissionName = Literal["voc", "voc_comp5", "cityscapes"]
+# What `predict.py` writes of an image, each kind in a folder of its own. ids: a palette PNG; overlays: the image with
+# the classes' colours and a legend, JPEG; confidence, entropy: gray PNGs of the answer's probability and of how much
+# the classes share it.
+ResultKind = Literal["ids", "overlays", "confidence", "entropy"]
+# What the values of `ids` are. train: the classes' positions, 0, 1, 2, ...; raw: the data set's own ids (or colours).
+IdKind = Literal["train", "raw"]
 
 
 class AugmentConfig(Section):
@@ -299,13 +305,28 @@ class EvalConfig(Section):
     verify: FilePath | None = None  # compute nothing, check this: an archive for a server, or a folder with one
 
 
+class ResizeConfig(Section):
+    """At what size the network sees an image; its answer comes back at the image's own. At most one key is set.
+
+    For images much larger than those that it was trained on. An image is enlarged at most 4 times.
+    """
+
+    long_px: int | None = Field(None, ge=8, le=65_536)  # of the longer side
+    short_px: int | None = Field(None, ge=8, le=65_536)  # of the shorter side
+    factor: Scale | None = None
+
+
 class PredictConfig(Section):
     """What `predict.py` takes. Null and [] mean: as the checkpoint says."""
 
     checkpoint: FilePath = ""
     model: ModelConfig = ModelConfig()  # of a .caffemodel; our own checkpoints know theirs
-    input: FilePath = ""  # an image, or a folder of images
-    output: FilePath = "predictions"  # gets a PNG of class ids for every image, of its size; is no input itself
+    input: FilePath = ""  # an image, a video, a folder of them, a pattern such as "photos/**/*.jpg", or a list (.txt)
+    output: FilePath = "predictions"  # gets a folder for each of `outputs`; they are no input themselves
+    outputs: list[ResultKind] = Field(["ids", "overlays"], min_length=1)
+    ids: IdKind = "train"
+    resize: ResizeConfig = ResizeConfig()
+    overwrite: bool = False  # label anew what is there already
     protocol: Protocol | None = None
     tile_px: OptionalSize = []
     flip: bool | None = None

@@ -1,6 +1,7 @@
 """From the config to a data set."""
 
 import filecmp
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from PIL import Image
 
 from configs.errors import UserError
 from configs.schema import DataConfig
+from data.camvid import RAW_IDS as CAMVID_IDS
 from data.camvid import open_camvid
 from data.cityscapes import open_cityscapes
 from data.dataset import FileSet, ImageSet
 from data.folder import open_folder
+from data.folder import raw_ids as folder_ids
 from data.kitti import open_kitti
+from data.labels import CITYSCAPES_LABEL_IDS
 from data.shapes import Shapes
 from data.voc import open_voc
 
@@ -49,6 +53,19 @@ def open_images(config: DataConfig, split: str, *, needs_labels: bool = True) ->
             "or choose a split with labels"
         )
     return images.first(config.limit)
+
+
+def raw_ids(config: DataConfig, num_classes: int) -> Sequence[int]:
+    """The id that each class has in the data set's own files; where colours mean classes, its position."""
+    match config.name:
+        case "cityscapes":
+            return CITYSCAPES_LABEL_IDS
+        case "camvid":
+            return CAMVID_IDS
+        case "folder":
+            return folder_ids(config.folder)
+        case "shapes" | "voc" | "kitti":
+            return range(num_classes)
 
 
 def leaks(train: ImageSet, val: ImageSet) -> list[str]:

@@ -1,7 +1,7 @@
 """Finding files: all below a folder, those that a list names, and pairs of images and labels."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from configs.errors import UserError
@@ -35,13 +35,24 @@ def unreadable(path: object, error: OSError) -> UserError:
     )
 
 
-def files_below(folder: Path, suffix: str, skip: Path | None = None) -> dict[str, list[Path]]:
-    """Common part of the name (path below `folder`) -> files, for all files with the suffix; "" takes any image.
+def read_text(path: Path) -> str:
+    """The text of a list of files, without byte-order mark; bytes that are not UTF-8 as Python has them in file names.
 
-    Hidden files and folders are passed over, and so is the folder `skip`, by whatever path it is met.
+    Raises UserError for a file that cannot be read or is no such text.
     """
+    try:
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if "\0" in text:
+        raise UserError(f"{readable(path)}: not UTF-8 text, it holds zero bytes as UTF-16 does; save the list as UTF-8")
+    return text
+
+
+def files_below(folder: Path, suffix: str) -> dict[str, list[Path]]:
+    """Common part of the name (path below `folder`) -> files, for all files with the suffix; "" takes any image."""
     files_by_name: dict[str, list[Path]] = {}
-    for file in _walk(folder, skip):
+    for file in walk(folder):
         path = file.relative_to(folder).as_posix()
         name = without_suffix(path, suffix)
         if name != path:
@@ -49,9 +60,10 @@ def files_below(folder: Path, suffix: str, skip: Path | None = None) -> dict[str
     return files_by_name
 
 
-def _walk(folder: Path, skip: Path | None) -> Iterator[Path]:
+def walk(folder: Path, skip: Callable[[Path], bool] = lambda real: False) -> Iterator[Path]:
     """Everything below a folder, also behind symbolic links. Raises UserError for a folder that cannot be read.
 
+    Hidden files and folders are passed over, and so is a folder for which `skip` is true, called with its real path.
     A link to a folder that holds the link itself leads to nothing new and is not followed. Folders are yielded,
     too: one that is named like an image is an error when it is read, not a sample silently left out.
     """
@@ -59,7 +71,6 @@ def _walk(folder: Path, skip: Path | None) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise unreadable(error.filename, error) from error
 
-    skipped = Path(os.path.realpath(skip)) if skip else None
     # Where a folder and those that led to it really lie.
     chains: dict[str, tuple[Path, ...]] = {str(folder): (Path(os.path.realpath(folder)),)}
     for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
@@ -67,7 +78,7 @@ def _walk(folder: Path, skip: Path | None) -> Iterator[Path]:
         for name in sorted(name for name in folders if not name.startswith(".")):
             path = os.path.join(parent, name)
             real = Path(os.path.realpath(path))
-            if skipped in (real, *real.parents):
+            if skip(real):
                 continue
             if not os.path.islink(path) or not any(real == place or real in place.parents for place in chain):
                 followed.append(name)

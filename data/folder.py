@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 from configs.errors import UserError
 from configs.schema import FolderConfig
 from data.dataset import FileSet, Pair, read_label
-from data.files import SPLIT_HINT, Shelf, missing, pair_folders, pick, require_files, unreadable
+from data.files import SPLIT_HINT, Shelf, missing, pair_folders, pick, read_text, require_files
 from data.labels import VOID, ClassSet, ColorDecoder, IdDecoder, id_table
 from data.masks import Masks
 from data.names import IMAGE_SUFFIXES, readable, without_suffix
@@ -37,15 +37,9 @@ def read_list(path: Path) -> list[Line]:
     """
     if not os.path.isfile(path):
         raise missing(path, SPLIT_HINT)
-    try:
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # as Python has the names of files
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if "\0" in text:
-        raise UserError(f"{readable(path)}: not UTF-8 text, it holds zero bytes as UTF-16 does; save the list as UTF-8")
     lines: list[Line] = []
     line_numbers: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         entries, place = line.split(), f"{readable(path)}, line {number}"
         if not entries:
             continue
@@ -178,8 +172,13 @@ def _void_colors(config: FolderConfig) -> list[Color]:
     return [(red, green, blue) for red, green, blue in config.void_colors]
 
 
+def raw_ids(config: FolderConfig) -> list[int]:
+    """The id in the files of each class."""
+    return config.label_ids or list(range(len(config.class_names)))
+
+
 def _id_decoder(config: FolderConfig) -> IdDecoder:
-    class_ids = config.label_ids or list(range(len(config.class_names)))
+    class_ids = raw_ids(config)
     for key, ids in (("label_ids", class_ids), ("ignore_ids", config.ignore_ids)):
         if len(set(ids)) < len(ids) or not all(0 <= i <= 255 for i in ids):
             raise UserError(f"data.folder.{key}={ids}: different numbers from 0 to 255 are required; correct the key")

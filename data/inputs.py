@@ -1,122 +1,150 @@
-"""Images without labels, and the label maps that are written for them."""
+"""What is to be labelled: an image, a video, a folder of them, a pattern, or a list; and the names of the results."""
 
+import fnmatch
+import glob
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from configs.errors import UserError
+from data.files import read_text, walk
+from data.names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, readable
+from data.results import is_results_folder
 
-from configs.errors import UserError, cannot_write
-from data.files import files_below
-from data.names import IMAGE_SUFFIXES, readable, without_suffix
-from data.pixels import decode, rgb_bytes
-
-INPUT_HINT = "replace the file, or take it out of the input"
-# EXIF orientation -> whether an upright picture is the file's with rows and columns exchanged, then upside down, then
-# mirrored. Undone in the other order.
-TURNS = {
-    1: (False, False, False),
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
+LIST_SUFFIX = ".txt"
+KNOWN = f"known are {', '.join(IMAGE_SUFFIXES)}, and of videos {', '.join(VIDEO_SUFFIXES)}"
 
 
-class Request(NamedTuple):
-    """An image, and the file for its label map."""
+class Input(NamedTuple):
+    """An image or a video. `name` is that of its results: its path below the input, without extension."""
 
-    image: Path
-    target: Path
+    file: Path
+    name: str
 
-
-class Photograph(NamedTuple):
-    """A picture turned upright, RGB bytes, and the EXIF orientation of its file, 1 to 8."""
-
-    upright_HW3: NDArray[np.uint8]
-    orientation: int
-
-    def on_file_grid(self, upright_HW: NDArray[Any]) -> NDArray[Any]:
-        """A map of the upright picture, such that it lies on the file's own pixels."""
-        exchanged, upside_down, mirrored = TURNS[self.orientation]
-        flipped_HW = upright_HW[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
-        return flipped_HW.swapaxes(0, 1) if exchanged else flipped_HW
+    @property
+    def is_video(self) -> bool:
+        return self.file.suffix.lower() in VIDEO_SUFFIXES
 
 
-def read_photograph(path: Path) -> Photograph:
-    """An image without a label, RGB, turned as its EXIF tag says: every network was trained on upright ones.
+class Found(NamedTuple):
+    """A file, and its path below the input."""
 
-    Raises DamagedFileError, or UserError for kinds of samples that have no agreed range and for too large images.
+    file: Path
+    path: str
+
+
+def find_inputs(source: str) -> list[Input]:
+    """Everything that `source` means, sorted by name; none is opened. Results of `predict.py` are no input.
+
+    Files that share a name keep their extensions in it: a.jpg, a.png. Raises UserError where there is nothing to label,
+    or where two files would share their results.
     """
-    decoded = decode(path, INPUT_HINT)
-    exchanged, upside_down, mirrored = TURNS[decoded.turn_left]
-    image_HW3 = rgb_bytes(decoded, path)
-    if exchanged:
-        image_HW3 = image_HW3.swapaxes(0, 1)
-    upright_HW3 = image_HW3[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
-    return Photograph(np.ascontiguousarray(upright_HW3), decoded.orientation)
-
-
-def requests(source: Path, output: Path) -> list[Request]:
-    """An image, or every image below a folder, with the file for its label map: the same name below `output`, .png.
-
-    Images that share a name keep their extensions in it: a.jpg.png, a.png.png. An output folder below the input is no
-    input. Raises UserError where there is no image, where a label map would be an image of the next run, or where one
-    would be written over an image or another map.
-    """
-    if source.is_dir():
-        all_requests = list(_below(source, output))
-    elif source.suffix.lower() in IMAGE_SUFFIXES:
-        all_requests = [Request(source, output / f"{without_suffix(source.name, '')}.png")]
+    path = Path(source)
+    if path.is_dir():
+        found = list(_below(path))
+    elif not path.exists() and glob.has_magic(source):
+        found = list(_matching(source))
+    elif path.suffix.lower() == LIST_SUFFIX:
+        found = _listed(path)
+    elif _is_known(path):
+        found = [Found(path, path.name)]
     else:
-        raise UserError(f"input={readable(source)}: an image is required; known are {', '.join(IMAGE_SUFFIXES)}")
-    makers: dict[Path, Path] = {}
-    for image, target in all_requests:
-        if os.path.exists(target) and target.samefile(image):
+        raise UserError(f"input={readable(path)}: an image, a video, a folder or a list (.txt) is required; {KNOWN}")
+    return _named(found)
+
+
+def _is_known(file: Path) -> bool:
+    return file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+
+
+def _below(folder: Path) -> Iterator[Found]:
+    files = [file for file in walk(folder, _is_result(folder)) if _is_known(file)]
+    if not files:
+        raise UserError(f"{readable(folder)} holds no image and no video; give a folder that holds some; {KNOWN}")
+    return (Found(file, file.relative_to(folder).as_posix()) for file in files)
+
+
+def _matching(pattern: str) -> Iterator[Found]:
+    """The files that a shell's pattern means; "**" stands for any number of folders.
+
+    Paths begin after the last folder without a sign of a pattern. `glob` alone would walk in circles of links.
+    """
+    parts = Path(pattern).parts
+    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    if ".." in parts[first:]:
+        raise UserError(f"input={readable(pattern)}: '..' after a sign of a pattern; begin with the folder itself")
+    base = Path(*parts[:first])
+    is_result, deep = _is_result(base), parts.index("**") if "**" in parts else len(parts)
+    matches = [Path(match) for match in glob.glob(str(Path(*parts[:deep])))]
+    if deep < len(parts):
+        matches = [
+            file
+            for folder in matches
+            if folder.is_dir()
+            for file in walk(folder, is_result)
+            if _matches(file.relative_to(folder).parts, parts[deep:])
+        ]
+    results = {folder for folder in {file.parent for file in matches} if is_result(Path(os.path.realpath(folder)))}
+    files = [file for file in matches if _is_known(file) and file.parent not in results]
+    if not files:
+        what = f"{len(matches)} files match, none is an image or a video" if matches else "nothing matches this pattern"
+        raise UserError(f"input={readable(pattern)}: {what}; correct it; {KNOWN}")
+    return (Found(file, file.relative_to(base).as_posix()) for file in files)
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _is_result(base: Path) -> Callable[[Path], bool]:
+    """Whether the folder at a real path lies among results. `base` was named, so it and those above it are none."""
+    real_base = Path(os.path.realpath(base))
+    named = {real_base, *real_base.parents}
+    return lambda real: any(is_results_folder(place) for place in (real, *real.parents) if place not in named)
+
+
+def _listed(path: Path) -> list[Found]:
+    """The files that a list names, one a line, relative to its folder; whether they are there is seen on reading.
+
+    Their paths are those below the list's folder, or, where one lies elsewhere, below the folder that holds all.
+    """
+    lines = dict.fromkeys(filter(None, map(str.strip, read_text(path).splitlines())))
+    if not lines:
+        raise UserError(f"{readable(path)}: the list is empty; the path of one image or video a line is required")
+    files = {os.path.abspath(path.parent / line): path.parent / line for line in lines}
+    base = os.path.abspath(path.parent)
+    if os.path.commonpath([base, *files]) != base:
+        base = os.path.commonpath([os.path.dirname(file) for file in files])
+    return [Found(file, Path(absolute).relative_to(base).as_posix()) for absolute, file in files.items()]
+
+
+def _named(found: Iterable[Found]) -> list[Input]:
+    found_by_name: dict[str, list[Found]] = {}
+    for item in found:
+        name = os.path.splitext(item.path)[0] if _is_known(item.file) else item.path
+        found_by_name.setdefault(name, []).append(item)
+    inputs = [
+        Input(item.file, name if len(items) == 1 else item.path)
+        for name, items in sorted(found_by_name.items())
+        for item in items
+    ]
+    _refuse_shared(inputs)
+    return inputs
+
+
+def _refuse_shared(inputs: Sequence[Input]) -> None:
+    owners: dict[str, Path] = {}
+    videos = {item.name: item.file for item in inputs if item.is_video}  # each has a folder of this name
+    for file, name in inputs:
+        folders = map(str, PurePosixPath(name).parents)
+        other = owners.get(name) or next((videos[folder] for folder in folders if folder in videos), None)
+        if other is not None:
             raise UserError(
-                f"output={readable(output)}: the label map of {readable(image)} would be written over it; set output "
-                "elsewhere"
+                f"{readable(other)} and {readable(file)} would share the results {readable(name)}; rename one"
             )
-        if target in makers:
-            raise UserError(
-                f"{readable(makers[target])} and {readable(image)} would share the label map {readable(target)}; "
-                "rename one of them"
-            )
-        makers[target] = image
-    return all_requests
-
-
-def _below(source: Path, output: Path) -> Iterator[Request]:
-    """The requests of a folder, sorted by name."""
-    real_source, real_output = Path(os.path.realpath(source)), Path(os.path.realpath(output))
-    holds_input = real_output in (real_source, *real_source.parents)
-    images_by_name = files_below(source, "", skip=None if holds_input else output)
-    if not images_by_name:
-        raise UserError(f"{readable(source)} holds no image files; give an image, or a folder that holds some")
-    folders = {image.parent for images in images_by_name.values() for image in images}
-    walked = {real_source, *(Path(os.path.realpath(folder)) for folder in folders)}
-    for name, images in sorted(images_by_name.items()):
-        for image in images:
-            target = output / f"{name if len(images) == 1 else image.relative_to(source)}.png"
-            places = [place for place in target.parents if place == output or output in place.parents]
-            if any(Path(os.path.realpath(place)) in walked for place in places):
-                raise UserError(
-                    f"output={readable(output)}: the label map of {readable(image)} would lie among the images, and "
-                    "the next run would take it for one; set output elsewhere, for example to a new folder in it"
-                )
-            yield Request(image, target)
-
-
-def write_ids(path: Path, ids_HW: NDArray[Any]) -> None:
-    """Class ids as a gray PNG (mode L): at most 254 classes. Raises UserError where the folder cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(ids_HW.astype(np.uint8)).save(path)
-    except OSError as error:
-        raise cannot_write(f"output: {readable(path)}", error, "set output elsewhere") from error
+        owners[name] = file

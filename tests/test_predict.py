@@ -1,4 +1,4 @@
-"""Label maps and scores from a trained network's file, Caffe's or ours, as people ask for them."""
+"""Label maps and scores from a trained network's file, Caffe's or ours, as people request them."""
 
 import json
 import shutil
@@ -52,19 +52,20 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
 
 
 @pytest.mark.parametrize("name", RELEASED)
-def test_the_answer_is_a_gray_png_of_ids_in_the_images_size(
+def test_the_answer_is_a_palette_png_of_ids_in_the_images_size(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path, name: str
 ) -> None:
     words = [f"checkpoint={name}.caffemodel", f"model={RELEASED[name].model}", NARROW, TILE, "protocol=authors"]
     assert run(monkeypatch, work, *words, "input=pictures/a.png", f"output={name}") == 0
-    with Image.open(work / name / "a.png") as image:
-        assert (image.mode, image.size) == ("L", (83, 61))
-        ids_HW = np.array(image)
+    with Image.open(work / name / "ids" / "a.png") as image:
+        assert (image.mode, image.size) == ("P", (83, 61))
+        ids_HW, colors_HW3 = np.array(image), np.array(image.convert("RGB"))
     trained = restore(composed(PredictConfig, [*words, "input=pictures"]))
     pixels = torch.from_numpy(read_image(work / "pictures" / "a.png")).permute(2, 0, 1)[None]
     with torch.inference_mode():
         expected = probabilities(trained.model.eval(), trained.config.validation, pixels).argmax(1)[0]
     assert np.array_equal(ids_HW, expected.numpy())
+    assert np.array_equal(colors_HW3, np.array(trained.classes.palette)[ids_HW])
     assert len(np.unique(ids_HW)) > 1 and ids_HW.max() < RELEASED[name].num_classes
     printed = capsys.readouterr().out
     assert "loaded: frontend.conv1_1 ... context.ctx_final" in printed and "reshaped: " in printed
@@ -79,10 +80,15 @@ def test_every_image_below_a_folder_keeps_its_place_and_a_damaged_one_stops_no_o
     words = ["checkpoint=camvid.caffemodel", "model=dilation8_camvid", NARROW, TILE, "protocol=tiles"]
     assert run(monkeypatch, work, *words, "input=mixed", "output=out") == 3
     captured = capsys.readouterr()
-    assert "left out: mixed/a0.png: cannot be decoded" in captured.err and "2 of 3 label maps" in captured.out
-    assert sorted(path.relative_to(work / "out").as_posix() for path in (work / "out").rglob("*.png")) == [
-        "a.png",
-        "deep/b.png",
+    assert "left out: mixed/a0.png: cannot be decoded" in captured.err
+    assert "3 inputs: 2 images labelled, " in captured.out and "; 1 left out: mixed/a0.png\n" in captured.out
+    assert sorted(path.relative_to(work / "out").as_posix() for path in (work / "out").rglob("*.*")) == [
+        "ids/a.png",
+        "ids/deep/b.png",
+        "inputs.jsonl",
+        "overlays/a.jpg",
+        "overlays/deep/b.jpg",
+        "predictions.json",
     ]
 
 
@@ -95,11 +101,15 @@ def test_a_photograph_that_lies_on_its_side_is_labelled_upright_on_its_own_pixel
         side.save(work / "camera" / "side.png", exif=side.getexif())
         exif_transpose(side).save(work / "camera" / "upright.png")
     words = ["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, TILE, "protocol=tiles"]
+    words.append("outputs=[ids,overlays,confidence,entropy]")
     assert run(monkeypatch, work, *words, "input=camera", "output=camera_maps") == 0, capsys.readouterr().err
-    side, upright = (Image.open(work / "camera_maps" / f"{name}.png") for name in ("side", "upright"))
-    assert (side.size, upright.size) == ((40, 24), (24, 40))
-    assert np.array_equal(np.array(exif_transpose(tagged(side, 6))), np.array(upright))
-    assert len(np.unique(upright)) > 1
+    for kind in ("ids", "confidence", "entropy"):
+        side, upright = (Image.open(work / "camera_maps" / kind / f"{name}.png") for name in ("side", "upright"))
+        assert (side.size, upright.size) == ((40, 24), (24, 40))
+        assert np.array_equal(np.array(exif_transpose(tagged(side, 6))), np.array(upright))
+        assert len(np.unique(upright)) > 1
+    side, upright = (Image.open(work / "camera_maps" / "overlays" / f"{name}.jpg") for name in ("side", "upright"))
+    assert np.array_equal(np.array(side), np.array(upright))
 
 
 def tagged(image: Image.Image, orientation: int) -> Image.Image:
@@ -108,22 +118,27 @@ def tagged(image: Image.Image, orientation: int) -> Image.Image:
     return copy
 
 
-def test_a_folder_is_asked_twice_with_the_maps_in_it_and_one_strange_image_stops_no_other(
+def test_results_among_the_images_are_no_images_of_the_next_run_and_one_strange_image_stops_no_other(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
 ) -> None:
     shutil.copytree(work / "pictures" / "deep", work / "album")
     shutil.copy(work / "album" / "b.jpg", work / "album" / "b.jpeg")
     Image.fromarray(np.zeros((8, 8), dtype=np.float32)).save(work / "album" / "depth.tif")
     words = ["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, TILE, "protocol=tiles"]
-    for _ in range(2):
-        assert run(monkeypatch, work, *words, "input=album", "output=album/maps") == 2
+    for output, summary in (
+        ("album", "2 images labelled"),
+        ("album", "2 were there already"),
+        ("album/new", "2 images"),
+    ):
+        assert run(monkeypatch, work, *words, "input=album", f"output={output}") == 2
         captured = capsys.readouterr()
-        assert "left out: album/depth.tif: samples of kind F" in captured.err and "2 of 3 label maps" in captured.out
-        maps = [path.relative_to(work / "album" / "maps").as_posix() for path in (work / "album").rglob("*.png")]
-        assert sorted(maps) == ["b.jpeg.png", "b.jpg.png"]
+        assert "left out: album/depth.tif: samples of kind F" in captured.err
+        assert f"3 inputs: {summary}" in captured.out
+    maps = [path.relative_to(work / "album").as_posix() for path in (work / "album").rglob("*.png")]
+    assert sorted(maps) == ["ids/b.jpeg.png", "ids/b.jpg.png", "new/ids/b.jpeg.png", "new/ids/b.jpg.png"]
 
 
-def test_a_front_end_alone_is_asked_without_context_module(
+def test_a_front_end_alone_answers_without_context_module(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
 ) -> None:
     blobs = random_blobs(RELEASED["kitti"].rows(WIDTH), seed=0)
@@ -161,10 +176,15 @@ def test_another_way_to_enlarge_is_another_network(
         (["checkpoint=voc.caffemodel"], "add model=NAME; names: dilation10_cityscapes"),
         (["checkpoint=voc.caffemodel", "model=dilation8_camvid", NARROW], "another network than model"),
         (["checkpoint=voc.caffemodel", "model=dilation8_vox"], "did you mean dilation8_voc"),
-        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "output=pictures", "input=pictures/a.png"],
-         "would be written over it"),
         (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", "input=nowhere"], "input=nowhere: there is no such"),
-        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "input=kitti.caffemodel"], "an image is req"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "input=kitti.caffemodel"],
+         "an image, a video, a folder or a list (.txt) is req"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "outputs=[idz]"], "did you mean ids?"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "outputs=[]"], "at least one value is req"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "resize.factor=2", "resize.long_px=9"],
+         "resize.long_px=9 and resize.factor=2.0: an image has one size"),
+        (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "protocol=authors", "resize.factor=0.5"],
+         "protocol=authors: the image at its own size; leave resize out"),
         (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "protocol=authors", "flip=true"],
          "one view of the image, not flip=true"),
         (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "protocol=authors", "precision=bfloat16"],
@@ -173,7 +193,7 @@ def test_another_way_to_enlarge_is_another_network(
          "with model.padding=zero there is none"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_told_before_anything_is_answered(
+def test_what_cannot_be_done_is_refused_before_anything_is_answered(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path, words: list[str], message: str
 ) -> None:
     extra = [] if any(word.startswith("input=") for word in words) else ["input=pictures"]
@@ -192,7 +212,7 @@ def test_a_released_network_is_scored_on_its_data_set(
     words = ["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, TILE, "protocol=authors"]
     assert run(monkeypatch, work, *words, "input=pictures/a.png", "output=answers") == 0
     shutil.copy(work / "pictures" / "a.png", root / "val" / "images")
-    shutil.copy(work / "answers" / "a.png", root / "val" / "labels")
+    shutil.copy(work / "answers" / "ids" / "a.png", root / "val" / "labels")
     monkeypatch.setattr(sys, "argv", ["eval.py", *words, f"data.root={root}", "output=scores", "workers=0"])
     code = eval_command.COMMAND.start(eval_command.main)
     captured = capsys.readouterr()

@@ -9,8 +9,10 @@ import pytest
 from configs.rules import broken_rules
 from configs.schema import Config
 from data.build import digest, open_images
-from data.inputs import read_photograph, requests, write_ids
+from data.inputs import find_inputs
 from data.names import readable, without_suffix
+from data.photographs import read_photograph
+from data.results import Results
 from tests.helpers.data_sets import folder_config, write_label
 
 ODD = {
@@ -89,14 +91,12 @@ def test_every_message_shows_the_path_in_one_line(tmp_path: Path, name: bytes) -
         assert ODD[name] in message and message == readable(message)
 
 
-def test_a_label_map_has_the_bytes_of_the_images_name(tmp_path: Path) -> None:
+def test_results_have_the_bytes_of_the_images_name(tmp_path: Path) -> None:
     for name in ODD:
         write_png(tmp_path / "in", name)
-    for image, target in requests(tmp_path / "in", tmp_path / "out"):
-        write_ids(target, read_photograph(image).upright_HW3[..., 0])
-    root = os.fsencode(tmp_path / "out")
-    paths = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
-    assert sorted(os.path.relpath(path, root) for path in paths) == sorted(name + b".png" for name in ODD)
+    results = Results(Path("out"), ["ids"])
+    paths = [os.fsencode(results.of_image(item.name)["ids"]) for item in find_inputs(str(tmp_path / "in"))]
+    assert sorted(paths) == sorted(b"out/ids/" + name + b".png" for name in ODD)
 
 
 def test_a_root_that_a_log_cannot_hold_is_refused_before_the_run_and_a_link_to_it_is_not(tmp_path: Path) -> None:

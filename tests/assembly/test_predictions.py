@@ -1,0 +1,22 @@
+"""What predict.py says at its end."""
+
+from pathlib import Path
+
+from assembly.predictions import Report
+from configs.errors import DamagedFileError, UserError
+from data.inputs import Input
+
+
+def test_the_end_counts_everything_and_names_the_first_that_were_left_out() -> None:
+    report = Report(num_inputs=20, num_labelled=8, num_there_before=5, seconds=2.0)
+    for number, kind in enumerate([UserError, DamagedFileError, *[UserError] * 5]):
+        report.leave_out(Input(Path(f"in/{number}.jpg"), f"{number}"), kind("damaged"))
+    listing = ", ".join(f"in/{number}.jpg" for number in range(5))
+    assert str(report) == (
+        f"20 inputs: 8 images labelled, 0.25 s each; 5 were there already; 7 left out: {listing} and 2 more"
+    )
+    assert report.exit_code == DamagedFileError.exit_code
+
+
+def test_nothing_is_said_of_what_there_is_none() -> None:
+    assert str(Report(num_inputs=2, num_there_before=2)) == "2 inputs: 2 were there already"
