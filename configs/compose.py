@@ -31,7 +31,7 @@ from configs.explain import explained, located, require_packages
 from configs.files import FOLDER
 from configs.keys import did_you_mean, known_keys, takes_text
 from configs.rules import broken_rules
-from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig, Section
+from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig, ReportConfig, Section
 from configs.validation import validated, without_errors
 
 HYDRA_VERSION = "1.3"
@@ -40,8 +40,12 @@ PRIMARY: dict[type[Section], str] = {  # the YAML file that composing a config s
     EvalConfig: "eval",
     PredictConfig: "predict",
     AnalyzeConfig: "analyze",
+    ReportConfig: "report",
 }
-WITHOUT_DEFAULTS: dict[type[Section], Sequence[str]] = {EvalConfig: ("data",)}  # what is not typed is the checkpoint's
+WITHOUT_DEFAULTS: dict[type[Section], Sequence[str]] = {  # what is not typed is the checkpoint's
+    EvalConfig: ("data",),
+    ReportConfig: ("data",),
+}
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 Kind = TypeVar("Kind", bound=Section)

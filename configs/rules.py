@@ -21,6 +21,7 @@ from configs.schema import (
     LossGrid,
     ModelConfig,
     PredictConfig,
+    ReportConfig,
     ResizeConfig,
     StageConfig,
     SubmissionName,
@@ -28,6 +29,7 @@ from configs.schema import (
 )
 from configs.validation import shown
 
+MOST_RUNS = 8  # side by side in a report
 TRANSPOSED_OFFSET_PX = 3.5  # (kernel - 1) / 2 - padding = 15 / 2 - 4
 
 
@@ -56,6 +58,8 @@ def broken_rules(config: Any) -> list[str]:
         problems += _frontend(config.model.frontend) + _context(config.model.context)
         if config.runs is not None:
             problems += missing_folder("runs", config.runs, "the sweep")
+    if isinstance(config, ReportConfig):
+        problems += _report(config)
     return problems
 
 
@@ -75,6 +79,24 @@ def _verification(config: EvalConfig) -> list[str]:
         problems.append(
             f"{key}: it checks files and needs no network; leave out checkpoint={config.checkpoint}, or verify"
         )
+    return problems
+
+
+def _report(config: ReportConfig) -> list[str]:
+    if not config.runs:
+        return ["runs=: the folder of a run or of a sweep is required; write runs=runs/NAME, or runs=[DIR,DIR]"]
+    problems = [problem for run in config.runs for problem in missing_folder("runs", run, "a run or a sweep")]
+    if len(config.runs) > MOST_RUNS:
+        problems.append(
+            f"runs: at most {MOST_RUNS} runs side by side are required, which lines of a chart can tell apart; got "
+            f"{len(config.runs)}; give the folder that holds them all"
+        )
+    if len(config.runs) > 1 and config.against:
+        problems.append(
+            f"against={shown(config.against)}: runs side by side are compared with the first of them; leave it out"
+        )
+    for key in sorted(config.data.model_fields_set & {"root", "sbd_root"}):
+        problems += missing_folder(f"data.{key}", getattr(config.data, key))
     return problems
 
 

@@ -8,7 +8,7 @@ torch.
 import os
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 VOID = 255  # the label that is neither trained on nor scored, in every data set
@@ -38,6 +38,20 @@ def none_or(length: int) -> AfterValidator:
 
 
 FilePath = Annotated[str, AfterValidator(os.path.expanduser)]  # a file or folder: a leading `~` is the home folder
+
+
+def one_or_more(value: object) -> list[str]:
+    """A path, or a list of paths, as a list.
+
+    A list whose paths hold signs of Hydra's, as the folders of a sweep's jobs do (`[a=1,a=2]`), arrives as one text.
+    """
+    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+        value = [part.strip(" '\"") for part in value[1:-1].split(",")]
+    paths = value if isinstance(value, list) else [value]
+    if not all(isinstance(path, str) for path in paths):
+        raise PydanticCustomError("paths", "a folder, or a list of folders,")
+    return [os.path.expanduser(str(path)) for path in paths if path]
+
 
 Positive = Annotated[int, Field(ge=1)]
 Scale = Annotated[float, Field(gt=0, le=4)]
@@ -346,3 +360,18 @@ class AnalyzeConfig(Section):
     output: FilePath = "runs/analysis"  # folder of analysis.json and coverage.png
     runs: FilePath | None = None  # a folder of runs, e.g. of a sweep: its leaderboard is written anew, nothing else
     against: list[Positive] = []  # dilations that all of `runs` are compared with; empty: the best
+
+
+class ReportConfig(Section):
+    """What `report.py` takes."""
+
+    # A run, several side by side ([DIR,DIR]: the first is what the others are compared with), or a folder of runs.
+    runs: Annotated[str | list[str], PlainValidator(one_or_more)] = []
+    # A file that ends in .html, or a folder for report.html; default: the folder of `runs`, of several: runs/.
+    output: FilePath | None = None
+    against: list[Positive] = []  # of a folder of runs: dilations that all are compared with; empty: the best
+    num_pictures: int = Field(4, ge=0, le=24)  # validation images that are answered anew; 0: none
+    # Changes to the checkpoints' data section, e.g. data.root=DIR: any keys of DataConfig.
+    data: DataConfig = DataConfig()
+    device: Device = "auto"
+    threads: int = Field(0, ge=0)

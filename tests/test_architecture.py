@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.helpers.programs import ROOT, run_code
 
 ISLANDS = ("data", "models", "engine")
-ENTRY_POINTS = ("train", "eval", "predict", "analyze", "assembly")
+ENTRY_POINTS = ("train", "eval", "predict", "analyze", "report", "assembly")
 ROOMS = {  # of engine/, and the rooms that each may know
     "process": set(),
     "evaluation": set(),
@@ -87,7 +87,7 @@ def test_islands_know_of_the_config_only_its_schema_and_errors() -> None:
 def test_rooms_of_the_engine_look_one_way() -> None:
     assert {path.name for path in (ROOT / "engine").iterdir() if (path / "__init__.py").is_file()} == ROOMS.keys()
     for room, known in ROOMS.items():
-        for path in (ROOT / "engine" / room).glob("*.py"):
+        for path in (ROOT / "engine" / room).rglob("*.py"):
             parts = [name.split(".") for name in imported(path)]
             others = {part[1] for part in parts if part[0] == "engine" and len(part) > 2} - {room}
             assert others <= known, path

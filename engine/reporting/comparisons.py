@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from configs.errors import UserError
+from configs.errors import DamagedFileError, UserError
 from engine.evaluation.significance import ERROR_RATE, Counts, corrected, paired_difference
 from engine.reporting.leaderboard_rows import IMAGES, Row
 from engine.reporting.score_table import schedule_name
-from engine.runs.folder import confusions_name
+from engine.runs.folder import confusions_name, read_confusions
 
 SCHEDULE = "model.context."
 
@@ -88,7 +88,10 @@ def _matched_confusions(folder: Path, first: Row, second: Row) -> tuple[list[str
     files = [[folder / row.runs[seed] / confusions_name(row.stage) for seed in seeds] for row in (first, second)]
     if not all(file.exists() for file in files[0] + files[1]):
         return "a run without its confusions file"
-    of_first, of_second = ([np.load(file) for file in of_seeds] for of_seeds in files)
+    try:
+        of_first, of_second = ([read_confusions(file) for file in of_seeds] for of_seeds in files)
+    except DamagedFileError as error:
+        return str(error)
     if len({counts.shape for counts in of_first + of_second}) > 1:
         return "scored on other images"
     return seeds, np.stack(of_first), np.stack(of_second)

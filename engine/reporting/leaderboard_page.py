@@ -88,7 +88,12 @@ def _table(columns: Sequence[Column], rows: Sequence[Row]) -> list[list[object]]
 
 def page(rows: Sequence[Row], comparisons: Comparisons) -> str:
     """The table, and how sure the first place is."""
-    return "\n".join([markdown(rows), *_verdicts(comparisons), *_left_out(comparisons), *_repetitions(rows)])
+    return "\n".join([markdown(rows), *_verdicts(comparisons), *remarks(rows, comparisons)])
+
+
+def remarks(rows: Sequence[Row], comparisons: Comparisons) -> list[str]:
+    """How the verdicts come about, and what is not compared or counted: lines of Markdown, points begin with "* "."""
+    return [*_method(comparisons), *_left_out(comparisons), *_repetitions(rows)]
 
 
 def _verdicts(comparisons: Comparisons) -> Iterator[str]:
@@ -100,11 +105,11 @@ def _verdicts(comparisons: Comparisons) -> Iterator[str]:
         bounds = f"{100 * comparison.low:+.2f} to {100 * comparison.high:+.2f} at 95 %"
         seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
         p = "" if comparison.p is None else f", p {comparison.p:.2g}, corrected {comparison.p_corrected:.2g}"
-        yield f"* {comparison.second_name}: {gap} ({bounds}, {seeds}{p}): {_verdict(comparison)}"
-    yield from _method(comparisons)
+        yield f"* {comparison.second_name}: {gap} ({bounds}, {seeds}{p}): {verdict(comparison)}"
 
 
-def _verdict(comparison: Comparison) -> str:
+def verdict(comparison: Comparison) -> str:
+    """Whether two rows differ, in a few words."""
     if len(comparison.seeds) == 1:
         return "one seed: nothing can be said of other seeds"
     if comparison.p is None:

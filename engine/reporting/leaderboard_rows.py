@@ -4,7 +4,7 @@ import functools
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,18 @@ class Run:
 
 
 def leaderboard_rows(folder: Path) -> list[Row]:
-    """Rows for the finished runs below a folder, by falling mean of the mean IoU; runs without a schedule left out.
+    """Rows for the finished runs below a folder, as `rows_of`; runs without a schedule left out."""
+    return rows_of(_finished_runs(folder))
+
+
+def rows_of(runs: Iterable[Run]) -> list[Row]:
+    """Rows for runs in the order in which they ended, by falling mean of the mean IoU.
 
     Runs that differ in nothing but the seed share a row, and of one seed the run that ended first counts, so that
     repeating it neither adds a seed nor picks a better one.
     """
     by_settings: dict[str, list[Run]] = {}
-    for run in _finished_runs(folder):
+    for run in runs:
         by_settings.setdefault(json.dumps(run.settings, sort_keys=True), []).append(run)
     groups = [group for runs in by_settings.values() for group in _by_images(runs)]
     rows = [_row(runs, settings) for runs, settings in zip(groups, _differing_settings(groups), strict=True)]
@@ -107,22 +112,25 @@ def plain_cell(value: Any) -> int | float | str:
     return str(value) if isinstance(value, bool) else value
 
 
+def summaries_below(folder: Path) -> list[Path]:
+    """In the order in which their runs ended."""
+    return sorted(folder.rglob(SUMMARY_NAME), key=lambda path: (path.stat().st_mtime_ns, path))
+
+
 def _finished_runs(folder: Path) -> Iterator[Run]:
-    """In the order in which they ended."""
-    paths = sorted(folder.rglob(SUMMARY_NAME), key=lambda path: (path.stat().st_mtime_ns, path))
-    for path in paths:
+    for path in summaries_below(folder):
         summary = json.loads(path.read_text())
         if summary.get("schedule"):
             config = json.loads((path.parent / CONFIG_NAME).read_text())
-            yield Run(path.parent.relative_to(folder).as_posix(), summary, _settings(config, summary))
+            yield Run(path.parent.relative_to(folder).as_posix(), summary, run_settings(config, summary))
 
 
-def _settings(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
+def run_settings(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
     """What makes a run what it is, by dotted key; a key that its version did not have yet has its default.
 
     A setting that was another one in earlier sittings counts with all its values.
     """
-    settings = {**flatten(_defaults()), **flatten(config)}
+    settings = {**flatten(default_settings()), **flatten(config)}
     for sitting in summary.get("history", []):
         for key, (before, _) in sitting["changes"].items():
             if key.startswith(BY_NAME) and not key.endswith(".validate_steps"):
@@ -131,7 +139,7 @@ def _settings(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str
 
 
 @functools.cache
-def _defaults() -> dict[str, Any]:
+def default_settings() -> dict[str, Any]:
     return Config().model_dump()
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from configs.errors import DamagedFileError, UserError, cannot_write
+from configs.schema import VOID
 from engine.runs import checkpoint
 from engine.runs.files import FileLock, link, remove_leftovers, replacing, write_json
 
@@ -26,6 +28,22 @@ def stage_name(stage: str) -> str:
 def confusions_name(stage: str) -> str:
     """The file of the confusion matrices (N, K, K) of every validation image, at the stage's best weights."""
     return f"confusions-{stage}.npy"
+
+
+def read_confusions(path: Path) -> NDArray[np.int64]:
+    """What `RunFolder.save_confusions` wrote, (N, K, K). Raises DamagedFileError for anything else."""
+    try:
+        # Mapped, so that a header that claims more than the file holds is refused before memory is taken for it.
+        counts_NKK = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DamagedFileError(f"{path} cannot be read ({error})") from error
+    is_square = counts_NKK.ndim == 3 and 0 < counts_NKK.shape[1] == counts_NKK.shape[2] <= VOID
+    if not is_square or counts_NKK.dtype != np.int64 or len(counts_NKK) == 0 or counts_NKK.min() < 0:
+        raise DamagedFileError(
+            f"{path}: counts of pixels (images, classes, classes) are required; it holds {counts_NKK.dtype} of the "
+            f"shape {counts_NKK.shape}"
+        )
+    return np.array(counts_NKK)
 
 
 class RunFolder:
