@@ -48,16 +48,16 @@ class Report:
             self.first_left_out.append(readable(item.file))
 
     def __str__(self) -> str:
-        parts = []
+        parts = [f"inputs: {self.num_inputs}"]
         if self.num_labelled:
-            parts.append(f"{self.num_labelled} images labelled, {self.seconds / self.num_labelled:.2g} s each")
+            parts.append(f"labelled: {self.num_labelled}, {self.seconds / self.num_labelled:.2g} s each")
         if self.num_there_before:
-            parts.append(f"{self.num_there_before} were there already")
+            parts.append(f"there already: {self.num_there_before}")
         if self.num_left_out:
             num_more = self.num_left_out - len(self.first_left_out)
             more = f" and {num_more} more" if num_more else ""
-            parts.append(f"{self.num_left_out} left out: {', '.join(self.first_left_out)}{more}")
-        return f"{self.num_inputs} inputs: {'; '.join(parts)}"
+            parts.append(f"left out: {self.num_left_out}, {', '.join(self.first_left_out)}{more}")
+        return "; ".join(parts)
 
 
 def label_inputs(inputs: Sequence[Input], results: Results, predictor: Predictor, finished: Finished) -> Report:

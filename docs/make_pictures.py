@@ -1,12 +1,14 @@
 """Make the pictures of the documents, and prove what their captions say: one whose caption is not true is an error.
 
-python docs/make_pictures.py --run runs/shapes_0 --sweep runs/schedules --growth runs/growth      all of them
+python docs/make_pictures.py --run runs/shapes_0 --sweep runs/schedules --growth runs/growth --photograph runs/china
+                                                                          all of them
 python docs/make_pictures.py coverage.png sliding.gif                     some of them; these two need no run
 python docs/make_pictures.py predictions.png --run runs/shapes_0 --output /tmp
 
 The run is one of the built-in scenes with all three stages, `train.py run.dir=runs/shapes_0`; the sweep a finished
 `train.py -m sweep=schedules`; the growth a context stage of that run stopped at several steps, by the command in
-docs/dilation.md. Nothing is written into any. A few minutes on two CPU cores: the runs are scored again.
+docs/dilation.md; the photograph what predict.py left of it (pictures_of_photographs.py). Nothing is written into any.
+A few minutes on two CPU cores: the runs are scored again.
 """
 
 import argparse
@@ -19,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from PIL import Image
 
-from docs import pictures_of_dilation, pictures_of_scenes
+from docs import pictures_of_dilation, pictures_of_photographs, pictures_of_scenes
 from engine.reporting.figures import Rgb, write_png
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAME_MS, FILM_COLOURS = 140, 32
-DRAWINGS = pictures_of_scenes.DRAWINGS | pictures_of_dilation.DRAWINGS
+DRAWINGS = pictures_of_scenes.DRAWINGS | pictures_of_dilation.DRAWINGS | pictures_of_photographs.DRAWINGS
 
 
 def main() -> None:
@@ -33,6 +35,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of a finished run on the built-in scenes")
     parser.add_argument("--sweep", type=Path, help="folder of a finished sweep=schedules")
     parser.add_argument("--growth", type=Path, help="folder of a finished sweep of stage.context.steps")
+    parser.add_argument("--photograph", type=Path, help="folder of predict.py's results for china.jpg")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "pictures")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(DRAWINGS)

@@ -81,7 +81,7 @@ def test_every_image_below_a_folder_keeps_its_place_and_a_damaged_one_stops_no_o
     assert run(monkeypatch, work, *words, "input=mixed", "output=out") == 3
     captured = capsys.readouterr()
     assert "left out: mixed/a0.png: cannot be decoded" in captured.err
-    assert "3 inputs: 2 images labelled, " in captured.out and "; 1 left out: mixed/a0.png\n" in captured.out
+    assert "inputs: 3; labelled: 2, " in captured.out and "; left out: 1, mixed/a0.png\n" in captured.out
     assert sorted(path.relative_to(work / "out").as_posix() for path in (work / "out").rglob("*.*")) == [
         "ids/a.png",
         "ids/deep/b.png",
@@ -126,14 +126,14 @@ def test_results_among_the_images_are_no_images_of_the_next_run_and_one_strange_
     Image.fromarray(np.zeros((8, 8), dtype=np.float32)).save(work / "album" / "depth.tif")
     words = ["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, TILE, "protocol=tiles"]
     for output, summary in (
-        ("album", "2 images labelled"),
-        ("album", "2 were there already"),
+        ("album", "labelled: 2,"),
+        ("album", "there already: 2"),
         ("album/new", "2 images"),
     ):
         assert run(monkeypatch, work, *words, "input=album", f"output={output}") == 2
         captured = capsys.readouterr()
         assert "left out: album/depth.tif: samples of kind F" in captured.err
-        assert f"3 inputs: {summary}" in captured.out
+        assert f"inputs: 3; {summary}" in captured.out
     maps = [path.relative_to(work / "album").as_posix() for path in (work / "album").rglob("*.png")]
     assert sorted(maps) == ["ids/b.jpeg.png", "ids/b.jpg.png", "new/ids/b.jpeg.png", "new/ids/b.jpg.png"]
 

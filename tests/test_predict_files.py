@@ -151,7 +151,7 @@ def test_files_of_any_name_are_labelled_and_known_again(
     assert {path.name for path in (tmp_path / "out" / "ids").iterdir()} == {f"{name}.png" for name in names}
     capsys.readouterr()
     assert run("first", "input=in", "output=out") == 0
-    assert "4 inputs: 4 were there already" in capsys.readouterr().out
+    assert "inputs: 4; there already: 4" in capsys.readouterr().out
 
 
 # What is done before
@@ -166,14 +166,14 @@ def test_what_is_finished_is_not_done_again_unless_it_is_to_be(
     assert run("first", *out) == 0
     before = ids.stat().st_mtime_ns
     assert run("first", *out) == 0
-    assert "2 inputs: 2 were there already\n" in capsys.readouterr().out and ids.stat().st_mtime_ns == before
+    assert "inputs: 2; there already: 2\n" in capsys.readouterr().out and ids.stat().st_mtime_ns == before
     assert run("first", *out, "outputs=[ids,confidence]") == 0  # one of its two results is missing
-    assert "2 images labelled" in capsys.readouterr().out and (tmp_path / "out" / "confidence" / "a.png").exists()
+    assert "labelled: 2," in capsys.readouterr().out and (tmp_path / "out" / "confidence" / "a.png").exists()
     (tmp_path / "out" / "overlays" / "b.jpg").unlink()
     assert run("first", *out) == 0
-    assert "1 images labelled" in (printed := capsys.readouterr().out) and "1 were there already" in printed
+    assert "labelled: 1," in (printed := capsys.readouterr().out) and "there already: 1" in printed
     assert run("first", *out, "overwrite=true") == 0
-    assert "2 images labelled" in capsys.readouterr().out
+    assert "labelled: 2," in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_results_of_other_settings_are_not_taken_for_finished(
     assert re.search(difference, error) and "output elsewhere to keep both, or overwrite=true" in error
     assert (tmp_path / "predictions" / "ids" / "a.png").read_bytes() == before
     assert run(name, "input=a.png", word, "overwrite=true") == 0
-    assert "1 inputs: 1 images labelled" in capsys.readouterr().out
+    assert "inputs: 1; labelled: 1," in capsys.readouterr().out
 
 
 def test_where_a_network_is_kept_and_what_else_is_written_makes_no_difference(
@@ -209,7 +209,7 @@ def test_where_a_network_is_kept_and_what_else_is_written_makes_no_difference(
     assert run("first", "input=a.png") == 0
     (tmp_path / "moved.caffemodel").write_bytes((networks / "first.caffemodel").read_bytes())
     assert run(str(tmp_path / "moved"), "input=a.png", "outputs=[ids]") == 0
-    assert "1 were there already" in capsys.readouterr().out
+    assert "there already: 1" in capsys.readouterr().out
 
 
 def test_overwriting_that_was_stopped_goes_on_and_takes_nothing_old_for_new(
@@ -223,7 +223,7 @@ def test_overwriting_that_was_stopped_goes_on_and_takes_nothing_old_for_new(
     assert run("second", "input=in/a.png", "output=out", "overwrite=true") == 0
     capsys.readouterr()
     assert run("second", "input=in", "output=out") == 0
-    assert "2 inputs: 1 images labelled" in (printed := capsys.readouterr().out) and "1 were there already" in printed
+    assert "inputs: 2; labelled: 1," in (printed := capsys.readouterr().out) and "there already: 1" in printed
     for name in ("a", "b"):
         expected = (tmp_path / "expected" / "ids" / f"{name}.png").read_bytes()
         assert (tmp_path / "out" / "ids" / f"{name}.png").read_bytes() == expected
@@ -272,9 +272,9 @@ def test_damaged_lines_about_what_is_finished_count_for_nothing(
     (tmp_path / "out" / "inputs.jsonl").write_text("\n".join([*damaged, lines[0]]) + "\n" + lines[1][:-1])
     capsys.readouterr()
     assert run("first", "input=in", "output=out") == 0
-    assert "2 inputs: 1 images labelled" in capsys.readouterr().out
+    assert "inputs: 2; labelled: 1," in capsys.readouterr().out
     assert run("first", "input=in", "output=out") == 0
-    assert "2 inputs: 2 were there already" in capsys.readouterr().out
+    assert "inputs: 2; there already: 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"made_by": 3}', "[" * 100_000])
@@ -337,12 +337,12 @@ def test_frames_that_are_there_are_not_done_again(
     assert run("first", "input=film.mp4") == 0
     (tmp_path / "predictions" / "ids" / "film" / "000001.png").unlink()
     capsys.readouterr()
-    for summary in ("1 images labelled", "1 were there already"):
+    for summary in ("labelled: 1,", "there already: 1"):
         assert run("first", "input=film.mp4") == 0
-        assert f"1 inputs: {summary}" in capsys.readouterr().out
+        assert f"inputs: 1; {summary}" in capsys.readouterr().out
     (tmp_path / "predictions" / "overlays" / "film.mp4").unlink()
     assert run("first", "input=film.mp4") == 0
-    assert "1 inputs: 3 images labelled" in capsys.readouterr().out
+    assert "inputs: 1; labelled: 3," in capsys.readouterr().out
 
 
 # Interrupted
@@ -367,6 +367,6 @@ def test_ctrl_c_leaves_whole_files_only_and_the_same_command_goes_on(networks: P
             values(path)  # raises for half a file, and for a temporary one
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert f"{num_images} inputs: {num_images - there} images labelled" in done.stdout
-    assert f"; {there} were there already" in done.stdout
+    assert f"inputs: {num_images}; labelled: {num_images - there}," in done.stdout
+    assert f"; there already: {there}" in done.stdout
     assert len(list(ids.iterdir())) == len(list(ids.with_name("overlays").iterdir())) == num_images

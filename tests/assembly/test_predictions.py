@@ -12,11 +12,9 @@ def test_the_end_counts_everything_and_names_the_first_that_were_left_out() -> N
     for number, kind in enumerate([UserError, DamagedFileError, *[UserError] * 5]):
         report.leave_out(Input(Path(f"in/{number}.jpg"), f"{number}"), kind("damaged"))
     listing = ", ".join(f"in/{number}.jpg" for number in range(5))
-    assert str(report) == (
-        f"20 inputs: 8 images labelled, 0.25 s each; 5 were there already; 7 left out: {listing} and 2 more"
-    )
+    assert str(report) == (f"inputs: 20; labelled: 8, 0.25 s each; there already: 5; left out: 7, {listing} and 2 more")
     assert report.exit_code == DamagedFileError.exit_code
 
 
 def test_nothing_is_said_of_what_there_is_none() -> None:
-    assert str(Report(num_inputs=2, num_there_before=2)) == "2 inputs: 2 were there already"
+    assert str(Report(num_inputs=2, num_there_before=2)) == "inputs: 2; there already: 2"
