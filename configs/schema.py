@@ -74,6 +74,7 @@ Protocol = Literal["whole", "tiles", "authors"]
 Precision = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 where the processor multiplies it natively
 Device = Literal["auto", "cpu", "gpu"]
 Resume = Literal["never", "auto"]
+ExportFormat = Literal["safetensors", "onnx", "pt2"]  # weights for this project; programs for others
 
 
 class AugmentConfig(Section):
@@ -307,6 +308,20 @@ class PredictConfig(Section):
     scales: list[Scale] = []
     precision: Precision | None = None
     device: Device = "auto"
+    threads: int = Field(0, ge=0)
+
+
+class ExportConfig(Section):
+    """What `export.py` takes."""
+
+    checkpoint: FilePath = ""
+    model: ModelConfig = ModelConfig()  # of a .caffemodel; our own files know theirs
+    output: FilePath = "exported"  # folder of model.safetensors, model.onnx, model.pt2 and export.json
+    formats: list[ExportFormat] = Field(["safetensors", "onnx", "pt2"], min_length=1)
+    probabilities: bool = False  # whether onnx and pt2 answer with class probabilities beside the ids
+    image: FilePath | None = None  # photograph that the files are compared on; none: a built-in scene
+    opset: int = Field(18, ge=18, le=23)  # of model.onnx
+    protocol: Protocol = "whole"  # the only one: a program of tensors cuts no image into tiles
     threads: int = Field(0, ge=0)
 
 
