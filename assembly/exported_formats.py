@@ -47,13 +47,15 @@ def traced(labeller: Labeller) -> ExportedProgram:
 
 
 def write_pt2(file: IO[bytes], program: ExportedProgram, texts: Mapping[str, str]) -> None:
+    whole = io.BytesIO()  # of a file that cannot be written, torch says neither that nor why
     with quiet():
-        torch.export.save(program, file, extra_files=dict(texts))
+        torch.export.save(program, whole, extra_files=dict(texts))
+    file.write(whole.getbuffer())
 
 
 def read_pt2(path: Path) -> Program:
-    with quiet():
-        module = torch.export.load(io.BytesIO(path.read_bytes())).module()
+    with quiet(), path.open("rb") as file:
+        module = torch.export.load(file).module()
     return lambda images: answers_of(module(images))
 
 

@@ -3,16 +3,19 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from configs.errors import UserError
+from configs.errors import DamagedFileError, UserError
 from configs.evaluation import evaluation_config, released_config
-from configs.schema import CAFFE_SUFFIX, Config, EvalConfig, PredictConfig
+from configs.schema import CAFFE_SUFFIX, Config, EvalConfig, ModelConfig, PredictConfig
 from configs.validation import validated
 from data.dataset import ImageSet
 from data.labels import ClassSet, released_classes
 from engine.runs.network_file import Description, NetworkFile, read_network
 from models.build import read_released, restore_segmenter
+from models.cost import network_parameters
 from models.describe import network_geometry, tiling_line
 from models.segmenter import Segmenter
+
+OVERSIZE = 10  # times what it holds, a file may describe: a smaller misfit is shown tensor by tensor
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,20 @@ def from_file(file: NetworkFile, path: Path, request: EvalConfig | PredictConfig
     about = file.description
     classes = ClassSet(tuple(about.class_names), tuple((red, green, blue) for red, green, blue in about.palette))
     config = evaluation_config(validated(Config, about.config), about.precision, request)
+    _check_size(path, config.model, file)
     model = restore_segmenter(config.model, classes.num_classes, file.weights)
     return TrainedNetwork(model, config, classes, about.stage, f"{path} ({about.stage} stage)", about)
+
+
+def _check_size(path: Path, config: ModelConfig, file: NetworkFile) -> None:
+    """A network is built before its weights are looked at: a file may not ask for more memory than it could fill."""
+    described = network_parameters(config, len(file.description.class_names))
+    held = sum(tensor.numel() for tensor in file.weights.values())
+    if described > OVERSIZE * held:
+        raise DamagedFileError(
+            f"{path}: its settings describe a network of {described:,} weights, and it holds {held:,}; a file that a "
+            "run or export.py has written is required"
+        )
 
 
 def _from_caffe(path: Path, request: EvalConfig | PredictConfig) -> TrainedNetwork:

@@ -1,6 +1,7 @@
 """A trained network handed to other programs, as people ask for it."""
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -204,6 +205,23 @@ def test_a_file_that_answers_otherwise_than_the_network_takes_no_place(work: Pat
         exporter.export("safetensors")
     assert refusal.value.exit_code == 1
     assert [path.read_text() for path in tmp_path.iterdir()] == ["what was there before"]
+
+
+@pytest.mark.parametrize("format", ["safetensors", "pt2"])
+def test_a_full_disk_is_told_and_leaves_what_was_there(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], format: str
+) -> None:
+    (work / format).mkdir()
+    (work / format / f"model.{format}").write_text("what was there before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        code = run(monkeypatch, work, "checkpoint=run.pt", f"output={format}", f"formats=[{format}]", "threads=1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    stderr = capsys.readouterr().err
+    assert code == 1 and f"model.{format} cannot be written (File too large)" in stderr and "Traceback" not in stderr
+    assert [path.read_text() for path in (work / format).iterdir()] == ["what was there before"]
 
 
 def test_one_pixel_of_ten_thousand_may_differ_in_onnxruntime_alone() -> None:

@@ -20,7 +20,7 @@ Maps = Callable[[Tensor], Tensor]  # images of a window (B, 3, H, W) to maps or 
 def reflected_range(first: int, last: int, length: int) -> Tensor:
     """Indices `first` ... `last - 1` folded into 0 ... length - 1 without repeating the edge ("reflect 101").
 
-    No branch, and tensors only in `remainder`: so `torch.export` and ONNX take it for every length.
+    Without a branch on the length and with the period as a tensor, so that a tracer takes it for every length.
     """
     period = torch.full((), torch.sym_max(2 * (length - 1), 1), dtype=torch.long)
     folded = torch.arange(first, last).remainder(period)

@@ -11,7 +11,9 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
+from assembly.trained import restore
 from configs.errors import DamagedFileError, UserError
+from configs.schema import PredictConfig
 from engine.runs import checkpoint
 from engine.runs.network_file import Description, NetworkFile, read_network, write_safetensors
 from models.frontend import Frontend
@@ -124,3 +126,12 @@ def test_a_file_of_a_later_format_asks_for_an_update(
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such file; give a \.safetensors file that export.py has written"):
         read_network(tmp_path / "a.safetensors")
+
+
+def test_a_file_that_describes_a_larger_network_than_it_holds_claims_no_memory(saved: Path, tmp_path: Path) -> None:
+    network = read_network(saved / "run.pt")
+    config = json.loads(json.dumps(network.description.config))
+    config["model"]["frontend"]["fc_channels"] = 10**7  # 400 terabytes
+    write(tmp_path / "a.safetensors", described(network, config=config))
+    with pytest.raises(DamagedFileError, match=r"its settings describe a network of [0-9,]{15,} weights, and it holds"):
+        restore(PredictConfig(checkpoint=str(tmp_path / "a.safetensors")))
