@@ -36,7 +36,7 @@ def run(request: ExportConfig) -> int:
 
 def export(request: ExportConfig) -> int:
     """Load, write, compare, report; returns the exit code."""
-    from assembly.exporting import EXPORTED, Exporter, comparison_images, export_report
+    from assembly.exporting import EXPORTED, Exporter, comparison_images, export_report, introduction
     from assembly.labeller import Labeller
     from assembly.trained import restore
     from configs.errors import OK
@@ -54,7 +54,7 @@ def export(request: ExportConfig) -> int:
     trained = restore(EXPORTED.model_copy(update=changes))
     labeller = Labeller(trained.model, trained.classes, with_probabilities=request.probabilities)
     make_output(folder)
-    print(f"{trained.description}\nanswers as protocol=whole in float32 does", flush=True)
+    print(introduction(trained), flush=True)
     exporter = Exporter(trained, labeller, comparison_images(photograph), folder, request.opset)
     files = []
     for format in dict.fromkeys(request.formats):

@@ -20,6 +20,7 @@ from assembly.trained import TrainedNetwork, from_file
 from configs.errors import FAILED, UserError
 from configs.rules import ONNX_PACKAGES
 from configs.schema import ExportConfig, ExportFormat, PredictConfig
+from configs.validation import shown
 from engine.runs.files import replacing
 from engine.runs.header import versions
 from engine.runs.network_file import NetworkFile, read_safetensors, write_safetensors
@@ -140,6 +141,17 @@ def export_report(request: ExportConfig, trained: TrainedNetwork, files: Sequenc
         "versions": {**versions(), **{name: version(name) for name in packages}},
         "files": [asdict(file) for file in files],
     }
+
+
+def introduction(trained: TrainedNetwork) -> str:
+    """What is exported, and where its answers are not those that its run was scored with."""
+    lines, validation = [trained.description, "answers as protocol=whole in float32 does"], trained.config.validation
+    if validation.flip or validation.scales != [1.0]:
+        lines.append(
+            f"its run averaged flip={shown(validation.flip)} scales={shown(validation.scales)}, and so do eval.py and "
+            "predict.py by default; exported networks answer one view: flip=false scales=[1]"
+        )
+    return "\n".join(lines)
 
 
 def compared(path: Path, format: ExportFormat, found: Answers, expected: Answers) -> Comparison:

@@ -189,6 +189,18 @@ def test_an_exported_file_is_exported_with_another_opset_and_without_a_word_from
     assert [output.name for output in model.graph.output] == ["ids"]
 
 
+def test_views_that_the_run_averaged_and_the_files_do_not_are_told(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = read_network(work / "run.pt")
+    file.description.config["validation"].update(scales=[1.0, 1.5], flip=True)
+    with (work / "averaged.safetensors").open("wb") as target:
+        write_safetensors(target, file)
+    words = ["checkpoint=averaged.safetensors", "output=averaged", "formats=[safetensors]", "threads=1"]
+    assert run(monkeypatch, work, *words) == 0
+    assert "its run averaged flip=true scales=[1.0,1.5]" in capsys.readouterr().out
+
+
 def test_a_program_file_says_its_classes(work: Path) -> None:
     texts = {"class_names": "", "palette": "", "network": ""}
     torch.export.load(work / "out" / "model.pt2", extra_files=texts)
