@@ -85,13 +85,12 @@ def _from_caffe(path: Path, request: EvalConfig | PredictConfig) -> TrainedNetwo
     assert request.model.classes_of is not None, "a named network"
     classes = released_classes(request.model.classes_of)
     model, report = read_released(path, config.model, classes.num_classes)
-    stage = "frontend" if model.context is None else "joint"
     about = Description(
         class_names=list(classes.names),
         palette=[list(color) for color in classes.palette],
-        stage=stage,
+        stage="frontend" if model.context is None else "joint",
         precision="auto",
         config=released.model_dump(),
         geometry=dict(network_geometry(config.model)),
     )
-    return TrainedNetwork(model, config, classes, stage, str(report), about)
+    return TrainedNetwork(model, config, classes, about.stage, str(report), about)

@@ -9,11 +9,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -26,6 +26,8 @@ LONGEST_TEXT = 2**20  # characters; a description of ours has a few thousand
 DESCRIPTION, SEAL = "network", "sha256"  # names of texts
 LISTS = ("class_names", "palette")  # names of texts that other programs read, too
 
+Rgb = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+
 
 class Description(BaseModel):
     """What is to be known of a network beside its weights."""
@@ -33,8 +35,8 @@ class Description(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     class_names: list[str]
-    palette: list[list[int]]  # RGB, 0..255, for every class
-    stage: str  # the last one that trained it
+    palette: list[Rgb]  # for every class
+    stage: Literal["frontend", "context", "joint"]  # the last one that trained it
     precision: Literal["auto", "float32", "bfloat16"]  # that it was trained in
     config: dict[str, Any]  # as `Config` takes it; a checkpoint of another version may hold other keys
     geometry: dict[str, Any] = {}

@@ -98,6 +98,9 @@ def test_weights_of_another_program_are_no_network(tmp_path: Path, texts: dict[s
     [
         {"class_names": "day sky"},
         {"palette": [["red"]]},
+        {"palette": [[0, 0]] * 9},
+        {"palette": [[0, 0, 256]] * 9},
+        {"stage": "\x1b[31m"},
         {"config": {"model": {"padding": "mirror"}}},
         {"config": {"model": 3}},
         {"config": []},
