@@ -31,7 +31,7 @@ from configs.explain import explained, located, require_packages
 from configs.files import FOLDER
 from configs.keys import did_you_mean, known_keys, takes_text
 from configs.rules import broken_rules
-from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig, ReportConfig, Section
+from configs.schema import AnalyzeConfig, Config, EvalConfig, ExportConfig, PredictConfig, ReportConfig, Section
 from configs.validation import validated, without_errors
 
 HYDRA_VERSION = "1.3"
@@ -39,6 +39,7 @@ PRIMARY: dict[type[Section], str] = {  # the YAML file that composing a config s
     Config: "train",
     EvalConfig: "eval",
     PredictConfig: "predict",
+    ExportConfig: "export",
     AnalyzeConfig: "analyze",
     ReportConfig: "report",
 }

@@ -1,5 +1,6 @@
 """Settings that cannot go together, files that are not there: what a config can have wrong though every value fits."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from configs.schema import (
     ContextConfig,
     DataConfig,
     EvalConfig,
+    ExportConfig,
     FrontendConfig,
     LossGrid,
     ModelConfig,
@@ -30,6 +32,7 @@ from configs.schema import (
 from configs.validation import shown
 
 MOST_RUNS = 8  # side by side in a report
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # of the extra `export`
 TRANSPOSED_OFFSET_PX = 3.5  # (kernel - 1) / 2 - padding = 15 / 2 - 4
 
 
@@ -54,6 +57,8 @@ def broken_rules(config: Any) -> list[str]:
         problems += _evaluation(config)
     if isinstance(config, PredictConfig):
         problems += _network_file(config) + missing_input(config.input) + _resize(config.resize)
+    if isinstance(config, ExportConfig):
+        problems += _network_file(config) + missing_file("image", config.image) + _exported(config)
     if isinstance(config, AnalyzeConfig):
         problems += _frontend(config.model.frontend) + _context(config.model.context)
         if config.runs is not None:
@@ -100,6 +105,23 @@ def _report(config: ReportConfig) -> list[str]:
     return problems
 
 
+def _exported(config: ExportConfig) -> list[str]:
+    problems = []
+    if config.protocol != "whole":
+        problems.append(
+            f"protocol={config.protocol}: exported networks answer an image as a whole, protocol=whole; a program that "
+            "calls them may cut it into tiles; leave protocol out"
+        )
+    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if "onnx" in config.formats and missing:
+        others = [name for name in config.formats if name != "onnx"] or ["safetensors", "pt2"]
+        problems.append(
+            f"formats={shown(config.formats)}: onnx needs {', '.join(missing)}, which this Python has not; install by "
+            f'pip install ".[export]", or write formats={shown(others)}'
+        )
+    return problems
+
+
 def authors_problems(model: ModelConfig, validation: ValidationConfig) -> list[str]:
     """What keeps a network from answering by the authors' protocol; empty if nothing does."""
     problems = []
@@ -140,8 +162,8 @@ def _head(model: ModelConfig) -> list[str]:
     ]
 
 
-def _network_file(config: EvalConfig | PredictConfig) -> list[str]:
-    """Whether the file is there, and what network it holds: our checkpoints say so, Caffe's files need `model=NAME`."""
+def _network_file(config: EvalConfig | ExportConfig | PredictConfig) -> list[str]:
+    """Whether the file is there, and what network it holds: our own files say so, Caffe's need `model=NAME`."""
     if not config.checkpoint:
         return ["checkpoint=: the file of a network is required; write checkpoint=runs/NAME/best.pt"]
     problems = missing_file("checkpoint", config.checkpoint)

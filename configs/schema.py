@@ -97,6 +97,7 @@ SubmissionName = Literal["voc", "voc_comp5", "cityscapes"]
 ResultKind = Literal["ids", "overlays", "confidence", "entropy"]
 # What the values of `ids` are. train: the classes' positions, 0, 1, 2, ...; raw: the data set's own ids (or colours).
 IdKind = Literal["train", "raw"]
+ExportFormat = Literal["safetensors", "onnx", "pt2"]  # weights for this project; programs for others
 
 
 class AugmentConfig(Section):
@@ -347,6 +348,20 @@ class PredictConfig(Section):
     scales: list[Scale] = []
     precision: Precision | None = None
     device: Device = "auto"
+    threads: int = Field(0, ge=0)
+
+
+class ExportConfig(Section):
+    """What `export.py` takes."""
+
+    checkpoint: FilePath = ""
+    model: ModelConfig = ModelConfig()  # of a .caffemodel; our own files know theirs
+    output: FilePath = "exported"  # folder of model.safetensors, model.onnx, model.pt2 and export.json
+    formats: list[ExportFormat] = Field(["safetensors", "onnx", "pt2"], min_length=1)
+    probabilities: bool = False  # whether onnx and pt2 answer with class probabilities beside the ids
+    image: FilePath | None = None  # photograph that the files are compared on; none: a built-in scene
+    opset: int = Field(18, ge=18, le=23)  # of model.onnx
+    protocol: Protocol = "whole"  # the only one: a program of tensors cuts no image into tiles
     threads: int = Field(0, ge=0)
 
 

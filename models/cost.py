@@ -48,6 +48,13 @@ def context_cost(config: ModelConfig, num_classes: int, crop_px: Sequence[int]) 
     return _cost(context_layers(config.context, num_classes), num_classes, map_cells(config, crop_px))
 
 
+def network_parameters(config: ModelConfig, num_classes: int) -> int:
+    """Weights and biases of the front end and the context module."""
+    one_cell = (8, 8)
+    parts = (frontend_cost(config, num_classes, one_cell), context_cost(config, num_classes, one_cell))
+    return sum(part.parameters for part in parts)
+
+
 def map_cells(config: ModelConfig, crop_px: Sequence[int]) -> tuple[int, int]:
     """Height and width of the map that the front end makes of a crop and its margin."""
     layers = frontend_layers(config.frontend, config.padding)

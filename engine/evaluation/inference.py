@@ -18,10 +18,11 @@ Maps = Callable[[Tensor], Tensor]  # images of a window (B, 3, H, W) to maps or 
 
 
 def reflected_range(first: int, last: int, length: int) -> Tensor:
-    """Indices `first` ... `last - 1` folded into 0 ... length - 1 without repeating the edge ("reflect 101")."""
-    if length == 1:
-        return torch.zeros(last - first, dtype=torch.long)
-    period = 2 * (length - 1)
+    """Indices `first` ... `last - 1` folded into 0 ... length - 1 without repeating the edge ("reflect 101").
+
+    Without a branch on the length and with the period as a tensor, so that a tracer takes it for every length.
+    """
+    period = torch.full((), torch.sym_max(2 * (length - 1), 1), dtype=torch.long)
     folded = torch.arange(first, last).remainder(period)
     return torch.minimum(folded, period - folded)
 
@@ -34,7 +35,7 @@ def crop_reflected(images_B3HW: Tensor, top: int, left: int, height: int, width:
 
 
 def round_up(size: int, step: int) -> int:
-    return -(-size // step) * step
+    return (size + step - 1) // step * step  # of positive numbers: ONNX rounds a negative quotient towards zero
 
 
 def whole_logits(model: DenseModel, maps: Maps, images_B3HW: Tensor) -> Tensor:

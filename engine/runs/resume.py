@@ -10,10 +10,10 @@ from torch import Tensor
 
 from configs.errors import UserError
 from configs.schema import Config
-from engine.runs import checkpoint
 from engine.runs.changes import Change, changes, is_finished, refusal
 from engine.runs.folder import RunFolder, fresh_path, newest_unfinished
 from engine.runs.header import DataDigest, RunHeader
+from engine.runs.network_file import read_network
 from engine.runs.progress import Progress
 
 Log = Callable[[str], None]
@@ -169,21 +169,21 @@ def _check_data(then: Mapping[str, Any], now: DataDigest) -> None:
 
 
 def initial_weights(config: Config, run: Run) -> dict[str, Tensor] | None:
-    """The weights a run begins or goes on with, if they come from a checkpoint."""
+    """The weights a run begins or goes on with, if they come from a checkpoint or an exported file."""
     if run.resumed is not None:
         weights: dict[str, Tensor] = run.resumed["model"]
         return weights
     if config.init.checkpoint is None:
         return None
-    content = checkpoint.load(Path(config.init.checkpoint))
-    if content["classes"]["names"] != run.header.classes.names:
+    initial = read_network(Path(config.init.checkpoint))
+    if initial.description.class_names != run.header.classes.names:
         raise UserError(
-            f"init.checkpoint={config.init.checkpoint} was trained on the classes {content['classes']['names']}, "
+            f"init.checkpoint={config.init.checkpoint} was trained on the classes {initial.description.class_names}, "
             f"the data has {run.header.classes.names}; both must be the same, in the same order"
         )
-    weights = content["model"]
+    weights = initial.weights
     has_context = any(name.startswith("context.") for name in weights)
-    trained, required = content["config"]["model"], run.header.config["model"]
+    trained, required = initial.description.config["model"], run.header.config["model"]
     for key in ("frontend", "padding", "context") if has_context else ("frontend", "padding"):
         # Shapes alone would not tell: every Basic schedule of one length has the same.
         if trained[key] != required[key]:

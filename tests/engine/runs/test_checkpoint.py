@@ -150,6 +150,24 @@ def test_content_is_saved_as_a_cpu_s_whatever_device_holds_it(tmp_path: Path) ->
     assert checkpoint.on_cpu([weight])[0].data_ptr() == weight.data_ptr(), "what is there is not copied"
 
 
+def test_tensors_that_were_stored_as_a_gpus_open_without_one(tmp_path: Path) -> None:
+    """Files of earlier versions, or of others: where a tensor lay stands in the pickle, by the name of its device."""
+    checkpoint.save(tmp_path / "cpu.pt", CONTENT)
+    with zipfile.ZipFile(tmp_path / "cpu.pt") as archive, zipfile.ZipFile(tmp_path / "gpu.pt", "w") as rewritten:
+        for record in archive.infolist():
+            content = archive.read(record)
+            if record.filename.endswith("data.pkl"):
+                assert content.count(b"X\x03\x00\x00\x00cpu") == 1
+                content = content.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")
+            rewritten.writestr(record.filename, content)
+    seal(tmp_path / "gpu.pt")
+    weight = checkpoint.load(tmp_path / "gpu.pt")["model"]["weight"]
+    assert weight.device.type == "cpu" and torch.equal(weight, CONTENT["model"]["weight"])
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="Attempting to deserialize object on a CUDA device"):
+            torch.load(tmp_path / "gpu.pt", weights_only=True)
+
+
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "a.pt", {"format": checkpoint.FORMAT + 1})
     with pytest.raises(ValueError, match=f"format {checkpoint.FORMAT + 1}"):

@@ -1,0 +1,144 @@
+"""A trained network in a file: a run's checkpoint, or `model.safetensors`, which is written and sealed here.
+
+`model.safetensors` holds the weights alone, and as text what is to be known of them. safetensors checks no sums, so
+the SHA-256 of all tensors and texts stands among the texts: one flipped bit anywhere is found. Nothing is executed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from configs.errors import DamagedFileError, UserError
+from configs.schema import SAFETENSORS_SUFFIX, Config
+from engine.runs import checkpoint
+
+FORMAT = 1
+LONGEST_TEXT = 2**20  # characters; a description of ours has a few thousand
+DESCRIPTION, SEAL = "network", "sha256"  # names of texts
+LISTS = ("class_names", "palette")  # names of texts that other programs read, too
+
+Rgb = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+
+
+class Description(BaseModel):
+    """What is to be known of a network beside its weights."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    class_names: list[str]
+    palette: list[Rgb]  # for every class
+    stage: Literal["frontend", "context", "joint"]  # the last one that trained it
+    precision: Literal["auto", "float32", "bfloat16"]  # that it was trained in
+    config: dict[str, Any]  # as `Config` takes it; a checkpoint of another version may hold other keys
+    geometry: dict[str, Any] = {}
+    versions: dict[str, str] = {}  # of the libraries that it was trained with
+
+    def texts(self) -> dict[str, str]:
+        """As every exported file carries it: the class names and colours for everybody, the rest for this project."""
+        parts = dict(self)
+        lists = {name: json.dumps(parts.pop(name)) for name in LISTS}
+        return {**lists, DESCRIPTION: json.dumps({"format": FORMAT, **parts})}
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """The weights by the network's names, on the CPU, and their description."""
+
+    weights: dict[str, Tensor]
+    description: Description
+
+
+def read_network(path: Path) -> NetworkFile:
+    """Of a checkpoint or, by its suffix, an exported file. Raises UserError and DamagedFileError, as `checkpoint.load`.
+
+    What an exported file says is validated here; what a checkpoint says, where a network is built from it.
+    """
+    if path.suffix == SAFETENSORS_SUFFIX:
+        return read_safetensors(path)
+    content = checkpoint.load(path)
+    description = Description.model_construct(
+        class_names=content["classes"]["names"],
+        palette=content["classes"]["palette"],
+        stage=content["progress"]["stage"],
+        precision=content["runtime"]["precision"],
+        config=content["config"],
+        geometry=content.get("geometry", {}),
+        versions=content.get("versions", {}),
+    )
+    return NetworkFile(content["model"], description)
+
+
+def write_safetensors(file: IO[bytes], network: NetworkFile) -> None:
+    """The texts `mean`, `scale` and `order` say, to `model.pretrained` and others, how pixels are normalized."""
+    weights = {name: tensor.contiguous() for name, tensor in sorted(network.weights.items())}
+    texts = {
+        "format": "pt",  # of the tensors, as other libraries ask
+        "order": "RGB",
+        "mean": _numbers(weights["mean_rgb"]),
+        "scale": _numbers(weights["scale_rgb"]),
+        **network.description.texts(),
+    }
+    file.write(safetensors.torch.save(weights, {**texts, SEAL: _digest(weights, texts)}))
+
+
+def read_safetensors(path: Path) -> NetworkFile:
+    """What `write_safetensors` has written. Raises UserError for other files, DamagedFileError for damaged ones."""
+    if not path.is_file():
+        raise UserError(f"checkpoint={path}: no such file; give a .safetensors file that export.py has written")
+    try:
+        with safe_open(path, framework="pt") as file:
+            texts = file.metadata() or {}
+            _require_ours(path, texts)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DamagedFileError(f"{path}: not readable as safetensors: {error}") from error
+    if texts.pop(SEAL, "") != _digest(weights, texts):
+        raise DamagedFileError(f"{path}: damaged: its tensors and texts do not match its checksum; export it again")
+    return NetworkFile(weights, _description(path, texts))
+
+
+def _require_ours(path: Path, texts: Mapping[str, str]) -> None:
+    if DESCRIPTION not in texts:
+        known = f"its texts are called {', '.join(sorted(texts)[:5])}" if texts else "it holds tensors alone"
+        raise UserError(
+            f"checkpoint={path}: not a network that export.py has written ({known}); required is a file that says what "
+            "network it holds; weights that only start a training belong to model.pretrained"
+        )
+    if any(len(text) > LONGEST_TEXT for text in texts.values()):
+        raise DamagedFileError(f"{path}: not written by this project: a text has more than {LONGEST_TEXT} characters")
+
+
+def _description(path: Path, texts: Mapping[str, str]) -> Description:
+    try:
+        parts = json.loads(texts[DESCRIPTION])
+        number = parts.pop("format")
+        lists = {name: json.loads(texts[name]) for name in LISTS}
+        if isinstance(number, int) and number > FORMAT:
+            raise UserError(f"checkpoint={path}: written in format {number}, this version reads up to {FORMAT}; update")
+        description = Description.model_validate({**parts, **lists})
+        Config.model_validate(description.config)
+    except (ValidationError, json.JSONDecodeError, RecursionError, KeyError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split()[:30])
+        raise DamagedFileError(f"{path}: not written by this project: what it says of itself: {reason}") from error
+    return description
+
+
+def _digest(weights: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _numbers(rgb_311: Tensor) -> str:
+    return ",".join(map(str, rgb_311.flatten().tolist()))
