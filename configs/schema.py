@@ -77,13 +77,28 @@ Resume = Literal["never", "auto"]
 
 
 class AugmentConfig(Section):
-    """Random changes of a training sample. Each draw is a pure function of (seed, epoch, index)."""
+    """Random changes of a training sample. Each draw is a pure function of (seed, epoch, index).
+
+    From `vertical_mirror` on, each option draws from a stream of its own and moves nothing that the others draw. What
+    is a factor is drawn evenly on a logarithmic scale: as likely f as 1 / f.
+    """
 
     mirror: bool = True
     scale_min: float = Field(1.0, gt=0, le=4)  # 1 and 1: no scaling
     scale_max: float = Field(1.0, gt=0, le=4)
     rotation_deg: float = Field(0.0, ge=0, le=180)  # drawn from [-r, r]
     color: float = Field(0.0, ge=0, le=1)  # strength of brightness, contrast, saturation and hue
+    # Pictures without an up and a down. Quarter turns turn the whole image, before it is cut to a crop of any shape.
+    vertical_mirror: bool = False
+    quarter_turns: bool = False
+    # Cameras that meet dusk, rain and lamps.
+    gamma: float = Field(0.0, ge=0, le=3)  # exponent from 1 / (1 + g) to 1 + g; above 1 darkens what is not white
+    brightness: float = Field(0.0, ge=0, le=3)  # factor from 1 / (1 + b) to 1 + b
+    white_balance: float = Field(0.0, ge=0, le=1)  # factor of red, its inverse of blue, from 1 / (1 + w) to 1 + w
+    shade: float = Field(0.0, ge=0, le=3)  # light from one side: up to 1 + s at one corner, 1 / (1 + s) at the other
+    # Lenses and sensors.
+    blur_px: float = Field(0.0, ge=0, le=16)  # standard deviation of a Gaussian, drawn from [0, b]
+    noise: float = Field(0.0, ge=0, le=1)  # standard deviation in shares of white, drawn from [0, n]
 
 
 class ShapesConfig(Section):
