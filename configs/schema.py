@@ -99,6 +99,9 @@ class AugmentConfig(Section):
     # Lenses and sensors.
     blur_px: float = Field(0.0, ge=0, le=16)  # standard deviation of a Gaussian, drawn from [0, b]
     noise: float = Field(0.0, ge=0, le=1)  # standard deviation in shares of white, drawn from [0, n]
+    # Share of the samples for which first a class is drawn, evenly, then an image that has it, then a crop that holds
+    # it; the others are drawn as without it. Reads every training label once.
+    class_balance: float = Field(0.0, ge=0, le=1)
 
 
 class ShapesConfig(Section):
