@@ -8,7 +8,7 @@ torch.
 import os
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 VOID = 255  # the label that is neither trained on nor scored, in every data set
@@ -71,6 +71,13 @@ MapSource = Literal["computed", "cached"]
 # How an image is answered. Tiles overlap by the front end's margin only, so that their cells abut. tiles: a smaller
 # image is a smaller tile; authors: as in the released code, every tile of full size, float32.
 Protocol = Literal["whole", "tiles", "authors"]
+# From the shares f of the classes among the training pixels: 1 / f or 1 / sqrt(f), scaled so that the mean over these
+# pixels is 1, none above 10 (engine/training/losses.py); none: all 1, as [].
+WeightRule = Literal["none", "inverse", "sqrt_inverse"]
+ClassWeights = Annotated[
+    Annotated[WeightRule, Tag("rule")] | Annotated[list[Annotated[float, Field(ge=0)]], Tag("list")],
+    Discriminator(lambda value: "rule" if isinstance(value, str) else "list"),
+]
 Precision = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 where the processor multiplies it natively
 Device = Literal["auto", "cpu", "gpu"]
 Resume = Literal["never", "auto"]
@@ -209,7 +216,7 @@ class ScheduleConfig(Section):
 
 class LossConfig(Section):
     grid: LossGrid = "cells"
-    class_weights: list[Annotated[float, Field(ge=0)]] = []  # empty: all 1
+    class_weights: ClassWeights = []  # a rule, or one number for each class; empty: all 1
 
 
 class StageConfig(Section):
