@@ -17,9 +17,10 @@ class Choice(NamedTuple):
 
 
 class ClassBalance:
-    """Draws for a share of the samples a class that occurs, evenly, and evenly an image that has a pixel of it.
+    """For a share of the samples: a class that occurs, drawn evenly, and an image that has a pixel of it, evenly.
 
-    `counts_NC` are the pixels of every class in every image. Who stays outside the share keeps his image.
+    `counts_NC` are the pixels of every class in every image. A sample outside the share keeps its image. The class
+    uniform sampling of Zhu et al. (CVPR 2019), with a pixel of the class in place of the centre of a region.
     """
 
     def __init__(self, share: float, counts_NC: Counts) -> None:

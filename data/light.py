@@ -25,13 +25,12 @@ def shade(image_HW3: Pixels, strength: float, random: np.random.Generator) -> Pi
 
     Its logarithm is linear along a direction drawn evenly; at the picture's centre it is 1.
     """
-    angle, steepness = random.uniform(0, 2 * np.pi), random.random()
-    across, down = np.cos(angle), np.sin(angle)
+    angle, largest = random.uniform(0, 2 * np.pi), (1 + strength) ** random.random()
+    across, down = np.array((np.cos(angle), np.sin(angle))) / (abs(np.cos(angle)) + abs(np.sin(angle)))
     height, width = image_HW3.shape[:2]
-    x_W, y_H = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
-    t_HW = (y_H[:, None] * down + x_W * across) / (abs(across) + abs(down))  # -1 to 1
-    factor_HW = np.float32(1 + strength) ** (t_HW * steepness)
-    return _bytes(image_HW3 * factor_HW[..., None].astype(np.float32))
+    factor_H, factor_W = largest ** np.linspace(-down, down, height), largest ** np.linspace(-across, across, width)
+    factor_HW = np.outer(factor_H, factor_W).astype(np.float32)
+    return np.asarray(cv2.multiply(image_HW3, cv2.merge([factor_HW] * 3), dtype=cv2.CV_8U), np.uint8)
 
 
 def brightness(image_HW3: Pixels, strength: float, random: np.random.Generator) -> Pixels:
@@ -54,8 +53,9 @@ def blur_px(image_HW3: Pixels, strength: float, random: np.random.Generator) -> 
 
 def noise(image_HW3: Pixels, strength: float, random: np.random.Generator) -> Pixels:
     """Gaussian noise in every channel of every pixel, of standard deviation from 0 to `strength` of white."""
-    std = random.uniform(0, strength) * WHITE
-    return _bytes(image_HW3 + random.standard_normal(image_HW3.shape, np.float32) * np.float32(std))
+    std = np.float32(random.uniform(0, strength) * WHITE)
+    added_HW3 = random.standard_normal(image_HW3.shape, np.float32) * std
+    return np.asarray(cv2.add(image_HW3, added_HW3, dtype=cv2.CV_8U), np.uint8)
 
 
 def gamma(image_HW3: Pixels, strength: float, random: np.random.Generator) -> Pixels:
@@ -90,9 +90,5 @@ def _factor(strength: float, random: np.random.Generator) -> float:
 
 def _looked_up(image_HW3: Pixels, tables: list[NDArray[np.float64]]) -> Pixels:
     """One table of 256 levels for each channel."""
-    return np.asarray(cv2.LUT(image_HW3, _bytes(np.stack(tables, -1))[None]), np.uint8)
-
-
-def _bytes(values: NDArray[np.floating]) -> Pixels:
-    rounded: Pixels = np.rint(values).clip(0, WHITE).astype(np.uint8)
-    return rounded
+    table = np.stack(tables, -1).round().clip(0, WHITE).astype(np.uint8)
+    return np.asarray(cv2.LUT(image_HW3, table[None]), np.uint8)

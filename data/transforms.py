@@ -81,7 +81,7 @@ class TrainTransform:
             image_HW3, label_HW = image_HW3[::-1], label_HW[::-1]
         if self._augment.quarter_turns:
             turns = int(generator(key, "quarter_turns").integers(4))
-            image_HW3, label_HW = np.rot90(image_HW3, turns), np.rot90(label_HW, turns)
+            image_HW3, label_HW = _turned(image_HW3, turns), _turned(label_HW, turns)
         self._crop.anchor_class = anchor_class
         self._compose.set_random_state(*_generators(key))
         result = self._compose(image=np.ascontiguousarray(image_HW3), mask=np.ascontiguousarray(label_HW))
@@ -118,6 +118,13 @@ def refuse_cut(size_px: tuple[int, int], crop_px: Sequence[int]) -> None:
             f"an image of {height}x{width} is larger than stage.context.crop_px={list(crop_px)}, and maps are kept of "
             "whole images; set crop_px to the largest image, or stage.context.maps=computed"
         )
+
+
+def _turned(array: NDArray[np.uint8], turns: int) -> NDArray[np.uint8]:
+    """By so many quarter turns to the left; OpenCV copies colours several times faster than numpy."""
+    codes = (None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
+    code = codes[turns]
+    return array if code is None else np.asarray(cv2.rotate(np.ascontiguousarray(array), code), np.uint8)
 
 
 def is_mirrored(key: SampleKey) -> bool:
