@@ -262,7 +262,7 @@ class RuntimeConfig(Section):
 
 
 class CacheConfig(Section):
-    """What runs share on disk: trained front ends, and their maps (stage.context.maps=cached). Safe to remove."""
+    """What runs share on disk: front ends, their maps (stage.context.maps=cached), class counts. Safe to remove."""
 
     root: FilePath = "runs/cache"
     frontend: bool = False  # take the front end that a run with the same settings has trained; -m sets it

@@ -56,7 +56,7 @@ def kept_folder(
                     log(f"warning: {folder}: {complaint}; computing the {kind} again")
                     shutil.rmtree(folder)
                 _fill(folder, text, build, claim_of(config))
-                log(f"{what}: computed, {_size(folder) / 1e9:.2f} GB in {folder}")
+                log(f"{what}: computed, {_shown(_size(folder))} in {folder}")
     except OSError as error:
         raise UserError(
             f"cache.root={root}: the {kind} cannot be kept there ({error.strerror or error}); set cache.root elsewhere"
@@ -123,3 +123,7 @@ def _checksum(path: Path) -> int:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _shown(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e7 else f"{num_bytes / 1e3:.0f} kB"
