@@ -24,17 +24,16 @@ def with_class_statistics(run: Run, feed: Feed) -> RunHeader:
     rules = _rules(feed.config)
     if not rules and feed.balance is None:
         return run.header
-    pixels_C, resumed = feed.class_counts_NC.sum(axis=0), run.resumed or {}
-    if resumed.get("class_pixels", pixels_C.tolist()) != pixels_C.tolist():
-        raise UserError(
-            "resume=auto: the training labels have changed since this run began: "
-            f"{sum(resumed['class_pixels'])} pixels of a class then, {pixels_C.sum()} now, or other ones; restore the "
-            "files or start afresh in another run.dir"
-        )
+    names, pixels_C, resumed = feed.train_set.classes.names, feed.class_counts_NC.sum(axis=0), run.resumed or {}
+    for name, then, now in zip(names, resumed.get("class_pixels", []), pixels_C, strict=False):
+        if then != now:
+            raise UserError(
+                f"resume=auto: the training labels have changed since this run began: of {name} they had {then} pixels "
+                f"then, {now} now; restore the files or start afresh in another run.dir"
+            )
     earlier = {stage: weights for stage, weights in resumed.get("class_weights", {}).items()
                if resumed["config"]["stage"][stage]["loss"]["class_weights"] == rules.get(stage)}  # fmt: skip
     weights = {stage: earlier.get(stage) or class_weights(rule, pixels_C) for stage, rule in rules.items()}
-    names = feed.train_set.classes.names
     for line in class_table(names, pixels_C, feed.balance, {f"weight, {stage}": weights[stage] for stage in rules}):
         feed.log(line)
     return replace(run.header, class_pixels=pixels_C.tolist(), class_weights=weights)

@@ -1,4 +1,4 @@
-"""Samples in which rare classes are as frequent as common ones: first a class, then an image, then a place in it."""
+"""Samples that favour rare classes: first a class, then an image that has it, then a crop that holds it."""
 
 from typing import NamedTuple
 

@@ -114,7 +114,10 @@ def test_a_run_does_not_go_on_with_other_labels(by_rule: tuple[Path, Any]) -> No
     folder, content = by_rule
     pixels = content["class_pixels"]
     written = {**content, "class_pixels": [pixels[0] + 1, pixels[1] - 1, *pixels[2:]]}
-    with pytest.raises(UserError, match="the training labels have changed since this run began"):
+    with pytest.raises(
+        UserError,
+        match=rf"have changed since this run began: of day sky they had {pixels[0] + 1} pixels then, {pixels[0]} now",
+    ):
         statistics(folder, compose([*RUN, *RULES, f"cache.root={folder / 'cache'}"]), written, [])
 
 
