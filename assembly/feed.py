@@ -67,8 +67,10 @@ class Feed:
 
     @cached_property
     def balance(self) -> ClassBalance | None:
-        share = self.config.data.augment.class_balance
-        return ClassBalance(share, self.class_counts_NC) if share > 0 else None
+        """Of the stages that read images; kept maps are drawn evenly."""
+        config, share = self.config, self.config.data.augment.class_balance
+        reads_images = any(getattr(config.stage, stage).maps == "computed" for stage in config.stages)
+        return ClassBalance(share, self.class_counts_NC) if share > 0 and reads_images else None
 
     def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
         """Micro-batches of a stage that is about to begin; kept maps are those of the front end as it now is."""
