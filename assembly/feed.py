@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from configs.files import FOLDER
 from configs.schema import Config, StageConfig
+from data.balance import ClassBalance
 from data.build import image_sizes, meaning
+from data.class_counts import Counts, open_counts
 from data.dataset import ImageSet
 from data.features import ImageMaps, MapStore, WindowMaps, file_identity, open_store, open_windows
 from data.loaders import train_batches, validation_batches, whole_batches
@@ -39,6 +41,7 @@ from models.segmenter import Segmenter
 
 # Whose bits decide those of the kept maps, and those of a trained front end.
 MAPS_CODE = ("data", "models", "engine/evaluation", "engine/training/losses.py")
+LABELS_CODE = ("data",)
 TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/training")
 LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentations")
 
@@ -55,6 +58,20 @@ class Feed:
     log: Callable[[str], None]
     check: Callable[[], None]
 
+    @cached_property
+    def class_counts_NC(self) -> Counts:
+        """Pixels of every class in every training label. Raises UserError where a label cannot be read."""
+        identity = {"images": self._identity_of(self.train_set), "made_by": made_by(LABELS_CODE)}
+        threads = self.config.runtime.workers
+        return open_counts(self.config.cache, identity, self.train_set, threads, self.log, self._locked, self.check)
+
+    @cached_property
+    def balance(self) -> ClassBalance | None:
+        """Of the stages that read images; kept maps are drawn evenly."""
+        config, share = self.config, self.config.data.augment.class_balance
+        reads_images = any(getattr(config.stage, stage).maps == "computed" for stage in config.stages)
+        return ClassBalance(share, self.class_counts_NC) if share > 0 and reads_images else None
+
     def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
         """Micro-batches of a stage that is about to begin; kept maps are those of the front end as it now is."""
         augment, micro_batch = self.config.data.augment, stage.batch // stage.accumulation
@@ -64,9 +81,16 @@ class Feed:
                 names, mirror=augment.mirror, micro_batch=micro_batch, first=first, last=last, seed=seed
             )
         transform = TrainTransform(augment, _pair(stage.crop_px), self.model.margin_px, stage.mirror)
-        workers = self.config.runtime.workers
+        balance, workers = self.balance, self.config.runtime.workers
         return lambda first, last: train_batches(
-            self.train_set, transform, micro_batch=micro_batch, first=first, last=last, seed=seed, workers=workers
+            self.train_set,
+            transform,
+            balance,
+            micro_batch=micro_batch,
+            first=first,
+            last=last,
+            seed=seed,
+            workers=workers,
         )
 
     def kept_maps(self, stage: StageConfig) -> WindowMaps | None:

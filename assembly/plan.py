@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from assembly.class_statistics import stage_settings, with_class_statistics
 from assembly.feed import TRAINING_CODE, Feed, made_by
 from configs.schema import Config
 from data.build import meaning
@@ -17,7 +18,7 @@ from models.build import build_context
 def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
     """The plan of a run. Raises UserError, before anything is trained, for what a later stage would refuse."""
     num_classes, workers = feed.train_set.classes.num_classes, config.runtime.workers
-    header, shared = run.header, None
+    header, shared = with_class_statistics(run, feed), None
     if config.cache.frontend:
         shared = shared_frontend(config, run, feed)
         header = replace(header, frontend_key=shared.key if shared.may_publish else None)
@@ -26,7 +27,7 @@ def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
         feed.check_kept_maps(config.stage.context)
     return Plan(
         stages=config.stages,
-        settings={stage: getattr(config.stage, stage) for stage in config.stages},
+        settings={stage: stage_settings(stage, getattr(config.stage, stage), header) for stage in config.stages},
         validation=config.validation,
         run=config.run,
         seed=config.seed,

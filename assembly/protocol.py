@@ -170,7 +170,8 @@ def _start(config: Config, stage: str) -> str:
 def _augmentation(config: Config, stage: str) -> str:
     augment = config.data.augment
     scale = [augment.scale_min, augment.scale_max]
-    settings = {"scale": scale if scale != [1, 1] else 0, "rotation_deg": augment.rotation_deg, "color": augment.color}
+    others = {key: value for key, value in augment if key not in ("mirror", "scale_min", "scale_max")}
+    settings = {"scale": scale if scale != [1, 1] else 0, **others}
     return ", ".join(f"{name} {value_text(value)}" for name, value in settings.items() if value) or "none"
 
 

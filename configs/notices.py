@@ -1,6 +1,8 @@
 """What a run says about its settings though nothing about them is wrong."""
 
-from configs.schema import Config, StageConfig
+from configs.schema import AugmentConfig, Config, StageConfig
+
+NAMED_OTHERWISE = ("mirror", "scale_min", "scale_max", "rotation_deg")  # mirror is applied to kept maps, too
 
 
 def notices(config: Config) -> list[str]:
@@ -19,7 +21,7 @@ def _kept_maps(name: str, stage: StageConfig, config: Config) -> list[str]:
     lost = {
         "scale": (augment.scale_min, augment.scale_max) != (1, 1),
         "rotation": augment.rotation_deg > 0,
-        "color": augment.color > 0,
+        **{name: getattr(augment, name) > 0 for name in AugmentConfig.model_fields if name not in NAMED_OTHERWISE},
     }
     left_out = [key for key, is_set in lost.items() if is_set]
     if not left_out:

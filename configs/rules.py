@@ -215,6 +215,8 @@ def _stage(key: str, stage: StageConfig, data: DataConfig) -> list[str]:
             f"one of {', '.join(divisors)}"
         )
     weights, num_names = stage.loss.class_weights, len(data.folder.class_names)
+    if isinstance(weights, str):
+        return problems
     if weights and not any(weights):
         problems.append(
             f"{key}.loss.class_weights={shown(weights)}: one weight above 0 is required; [] means 1 for all"

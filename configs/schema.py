@@ -8,7 +8,7 @@ torch.
 import os
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag
 from pydantic_core import PydanticCustomError
 
 VOID = 255  # the label that is neither trained on nor scored, in every data set
@@ -85,6 +85,13 @@ MapSource = Literal["computed", "cached"]
 # How an image is answered. Tiles overlap by the front end's margin only, so that their cells abut. tiles: a smaller
 # image is a smaller tile; authors: as in the released code, every tile of full size, float32.
 Protocol = Literal["whole", "tiles", "authors"]
+# From the shares f of the classes among the training pixels: 1 / f or 1 / sqrt(f), scaled so that the mean over these
+# pixels is 1, none above 10 (engine/training/losses.py); none: all 1, as [].
+WeightRule = Literal["none", "inverse", "sqrt_inverse"]
+ClassWeights = Annotated[
+    Annotated[WeightRule, Tag("rule")] | Annotated[list[Annotated[float, Field(ge=0)]], Tag("list")],
+    Discriminator(lambda value: "rule" if isinstance(value, str) else "list"),
+]
 Precision = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 where the processor multiplies it natively
 Device = Literal["auto", "cpu", "gpu"]
 Resume = Literal["never", "auto"]
@@ -101,13 +108,32 @@ ExportFormat = Literal["safetensors", "onnx", "pt2"]  # weights for this project
 
 
 class AugmentConfig(Section):
-    """Random changes of a training sample. Each draw is a pure function of (seed, epoch, index)."""
+    """Random changes of a training sample. Each draw is a pure function of (seed, epoch, index).
+
+    From `vertical_mirror` on, each option draws from a stream of its own and moves nothing that the others draw. What
+    is a factor is drawn evenly on a logarithmic scale: as likely f as 1 / f.
+    """
 
     mirror: bool = True
     scale_min: float = Field(1.0, gt=0, le=4)  # 1 and 1: no scaling
     scale_max: float = Field(1.0, gt=0, le=4)
     rotation_deg: float = Field(0.0, ge=0, le=180)  # drawn from [-r, r]
     color: float = Field(0.0, ge=0, le=1)  # strength of brightness, contrast, saturation and hue
+    # Pictures without an up and a down. Quarter turns turn the whole image, before it is cut to a crop of any shape.
+    vertical_mirror: bool = False
+    quarter_turns: bool = False
+    # Cameras that meet dusk, rain and lamps. Street scenes still look like photographs with gamma and brightness 0.4,
+    # white_balance 0.2, shade 0.6, blur_px 1, noise 0.03, all at once.
+    gamma: float = Field(0.0, ge=0, le=3)  # exponent from 1 / (1 + g) to 1 + g; above 1 darkens what is not white
+    brightness: float = Field(0.0, ge=0, le=3)  # factor from 1 / (1 + b) to 1 + b
+    white_balance: float = Field(0.0, ge=0, le=1)  # factor of red, its inverse of blue, from 1 / (1 + w) to 1 + w
+    shade: float = Field(0.0, ge=0, le=3)  # light from one side: up to 1 + s at one corner, 1 / (1 + s) at the other
+    # Lenses and sensors.
+    blur_px: float = Field(0.0, ge=0, le=16)  # standard deviation of a Gaussian, drawn from [0, b]
+    noise: float = Field(0.0, ge=0, le=1)  # standard deviation in shares of white, drawn from [0, n]
+    # Share of the samples for which first a class is drawn, evenly, then an image that has it, then a crop that holds
+    # it; the others are drawn as without it. Reads every training label once.
+    class_balance: float = Field(0.0, ge=0, le=1)
 
 
 class ShapesConfig(Section):
@@ -215,7 +241,7 @@ class ScheduleConfig(Section):
 
 class LossConfig(Section):
     grid: LossGrid = "cells"
-    class_weights: list[Annotated[float, Field(ge=0)]] = []  # empty: all 1
+    class_weights: ClassWeights = []  # a rule, or one number for each class; empty: all 1
 
 
 class StageConfig(Section):
@@ -261,7 +287,7 @@ class RuntimeConfig(Section):
 
 
 class CacheConfig(Section):
-    """What runs share on disk: trained front ends, and their maps (stage.context.maps=cached). Safe to remove."""
+    """What runs share on disk: front ends, their maps (stage.context.maps=cached), class counts. Safe to remove."""
 
     root: FilePath = "runs/cache"
     frontend: bool = False  # take the front end that a run with the same settings has trained; -m sets it

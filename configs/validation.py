@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -77,7 +77,7 @@ def _messages(
 ) -> Iterator[str]:
     known = known_keys(kind, parent)
     for detail in error.errors(include_url=False):
-        names = [part for part in detail["loc"] if isinstance(part, str)]
+        names = _names(detail["loc"], known, parent)
         full = ".".join([parent, *names] if parent else names)
         if detail["type"] == "extra_forbidden":
             yield unknown_key(_first_leaf(full, detail["input"]), known, groups)
@@ -87,6 +87,17 @@ def _messages(
             yield f"{full}={shown(value)}: {_fault(detail, full, key)}"
         else:
             yield section_message(full, value, key)
+
+
+def _names(place: Sequence[str | int], known: Mapping[str, Any], parent: str) -> list[str]:
+    """The key of a fault, without what follows it: a position in a list, or the branch of a union."""
+    names: list[str] = []
+    for part in place:
+        full = ".".join([parent, *names] if parent else names)
+        if isinstance(part, int) or isinstance(known.get(full), FieldInfo):
+            break
+        names.append(part)
+    return names
 
 
 def _first_leaf(full: str, value: Any) -> str:
@@ -119,7 +130,9 @@ def _fault(detail: ErrorDetails, full: str, field: FieldInfo) -> str:
         return f"a list is required; write {full}=[{shown(value)}]"
     if error == "literal_error":
         options = _options(field.annotation)
-        return f"one of {', '.join(options)} is required; {did_you_mean(str(value), options)}got {shown(value)}"
+        alternative = " or a list" if list in map(_kind, get_args(field.annotation)) else ""
+        hint = did_you_mean(str(value), options)
+        return f"one of {', '.join(options)}{alternative} is required; {hint}got {shown(value)}"
     required = TYPES.get(error.partition("_")[0], detail["msg"])
     if positions:
         return f"{required} is required at position {positions[0]}; got {shown(value)}"
@@ -127,9 +140,16 @@ def _fault(detail: ErrorDetails, full: str, field: FieldInfo) -> str:
 
 
 def _options(annotation: Any) -> tuple[str, ...]:
-    """The values of a Literal, or of one that may be None."""
+    """The values of a Literal, or of those in a union."""
     arguments = get_args(annotation)
-    return arguments if get_origin(annotation) is Literal else get_args(arguments[0])
+    if get_origin(annotation) is Literal:
+        return arguments
+    return tuple(option for argument in arguments for option in _options(argument))
+
+
+def _kind(annotation: Any) -> Any:
+    """What an annotation is of, for example `list`."""
+    return get_origin(get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation)
 
 
 def _hint(full: str, value: Any, error: str) -> str:

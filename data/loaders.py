@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from configs.errors import STOP_SIGNALS, UserError
+from data.balance import Choice, ClassBalance
 from data.dataset import ImageSet
 from data.transforms import TrainTransform, is_mirrored
 
@@ -45,7 +46,15 @@ class Batch(NamedTuple):
 
 
 def train_batches(
-    images: ImageSet, transform: TrainTransform, *, micro_batch: int, first: int, last: int, seed: int, workers: int
+    images: ImageSet,
+    transform: TrainTransform,
+    balance: ClassBalance | None = None,
+    *,
+    micro_batch: int,
+    first: int,
+    last: int,
+    seed: int,
+    workers: int,
 ) -> Generator[Batch]:
     """Micro-batches number `first` up to but not including `last` of the endless shuffled stream.
 
@@ -53,7 +62,7 @@ def train_batches(
     process dies or hangs.
     """
     keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed)
-    yield from _read(_Reader(images, transform, seed, workers), keys, workers)
+    yield from _read(_Reader(images, transform, seed, workers, balance), keys, workers)
 
 
 def whole_batches(images: ImageSet, transform: TrainTransform, *, batch: int, workers: int) -> Iterator[Batch]:
@@ -99,23 +108,33 @@ def shuffled_keys(length: int, *, micro_batch: int, first: int, last: int, seed:
 class _Reader(Dataset[Batch | UserError]):
     """Reads a batch at a time. Each worker notes the sample that it reads in memory shared with the parent."""
 
-    def __init__(self, images: ImageSet, transform: TrainTransform | None, seed: int, workers: int) -> None:
+    def __init__(
+        self,
+        images: ImageSet,
+        transform: TrainTransform | None,
+        seed: int,
+        workers: int,
+        balance: ClassBalance | None = None,
+    ) -> None:
         self.images = images
         self.transform = transform
         self.seed = seed
+        self.balance = balance
         self._reading = multiprocessing.RawArray("q", [NOTHING] * max(workers, 1))
 
     def __getitem__(self, keys: list[Key]) -> Batch | UserError:
         """The error is a value because torch would re-raise it with the worker's traceback as its message."""
         worker = get_worker_info()
         slot = worker.id if worker else 0
+        choices = [self._choice(key) for key in keys]
         pairs = []
-        for epoch, index in keys:
+        for (epoch, number), (index, anchor_class) in zip(keys, choices, strict=True):
             self._reading[slot] = index
             try:
                 image_HW3, label_HW = self.images.read(index)
                 if self.transform:
-                    image_HW3, label_HW = self.transform(image_HW3, label_HW, (self.seed, epoch, index))
+                    key = (self.seed, epoch, number)
+                    image_HW3, label_HW = self.transform(image_HW3, label_HW, key, anchor_class)
             except UserError as error:
                 return error
             except Exception as error:
@@ -131,8 +150,12 @@ class _Reader(Dataset[Batch | UserError]):
         mirrored_B = None
         if self.transform and self.transform.leaves_mirror:
             mirrored_B = torch.tensor([is_mirrored((self.seed, epoch, index)) for epoch, index in keys])
-        names = [self.images.name(index) for _, index in keys]
+        names = [self.images.name(index) for index, _ in choices]
         return Batch(torch.from_numpy(images_B3HW), torch.from_numpy(labels_BHW), names, mirrored_B)
+
+    def _choice(self, key: Key) -> Choice:
+        """A sample is known by its key even where another image is chosen for it: no two of an epoch are the same."""
+        return self.balance.choose((self.seed, *key)) if self.balance else Choice(key[1], None)
 
     def names_in_work(self) -> list[str]:
         return [self.images.name(index) for index in self._reading if index != NOTHING]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from configs.errors import UserError
 from configs.schema import CacheConfig
@@ -22,6 +22,7 @@ INDEX = "index.json"
 CHUNK_BYTES = 2**24
 KEY_LENGTH = 20  # hexadecimal digits of a folder's name
 
+Kind = Literal["maps", "counts"]  # what the names of folders begin with; cache.max_gb is of maps
 Claim = Callable[[int], None]  # of so many bytes in all, before they are written; raises UserError if it is too much
 Log = Callable[[str], None]
 # The lock of a file; where another process holds it, the function is called once, and it is waited for.
@@ -35,6 +36,7 @@ def kept_folder(
     log: Log,
     locked: Locked,
     what: str,
+    kind: Kind = "maps",
 ) -> Path:
     """The folder of this identity (JSON data); `build` fills it where there is none yet.
 
@@ -42,7 +44,7 @@ def kept_folder(
     cannot be written.
     """
     root, text = Path(config.root), json.dumps(identity, sort_keys=True)
-    folder = root / f"maps-{sha256(text.encode()).hexdigest()[:KEY_LENGTH]}"
+    folder = root / f"{kind}-{sha256(text.encode()).hexdigest()[:KEY_LENGTH]}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_suffix(".lock"), lambda: log(f"{what}: another run computes them; waiting")):
@@ -51,14 +53,14 @@ def kept_folder(
                 log(f"{what}: read from {folder}")
             else:
                 if folder.exists():
-                    log(f"warning: {folder}: {complaint}; computing the maps again")
+                    log(f"warning: {folder}: {complaint}; computing the {kind} again")
                     shutil.rmtree(folder)
                 _fill(folder, text, build, claim_of(config))
-                log(f"{what}: computed, {_size(folder) / 1e9:.2f} GB in {folder}")
+                log(f"{what}: computed, {_shown(_size(folder))} in {folder}")
     except OSError as error:
         raise UserError(
-            f"cache.root={root}: the maps cannot be kept there ({error.strerror or error}); set cache.root elsewhere, "
-            "or stage.context.maps=computed"
+            f"cache.root={root}: the {kind} cannot be kept there ({error.strerror or error}); set cache.root elsewhere"
+            + (", or stage.context.maps=computed" if kind == "maps" else "")
         ) from error
     return folder
 
@@ -121,3 +123,7 @@ def _checksum(path: Path) -> int:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _shown(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e7 else f"{num_bytes / 1e3:.0f} kB"

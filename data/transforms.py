@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from configs.errors import UserError
 from configs.schema import AugmentConfig, Mirror
 from data.labels import VOID
+from data.light import changed_light
+from data.streams import SampleKey, generator, sources
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask the package index for news
 from albumentations import (
@@ -29,17 +31,19 @@ from albumentations import (
 
 
 class TrainTransform:
-    """Scale, rotate, crop, mirror and color one sample: the same sample for the same key, in any process.
+    """Turn, scale, crop, rotate, mirror, color and light one sample: the same for the same key, in any process.
 
-    The crop's place is uniform over the image. Rotation turns around its centre, and the cut before the rotation is so
-    wide that every pixel of the result comes from the padded image: real pixels fill the margin where there are any.
-    With `mirror=cells` no pixel is mirrored (`leaves_mirror`): `is_mirrored` tells whose cells are to be.
+    The crop's place is uniform over the image, or over the places at which the scored region holds a pixel of a class
+    that is to be in it. Rotation turns around the crop's centre, and the cut before the rotation is so wide that every
+    pixel of the result comes from the padded image: real pixels fill the margin where there are any. With
+    `mirror=cells` no pixel is mirrored (`leaves_mirror`): `is_mirrored` tells whose cells are to be.
     """
 
     def __init__(
         self, augment: AugmentConfig, crop_px: tuple[int, int], margin_px: int, mirror: Mirror = "pixels"
     ) -> None:
         self.leaves_mirror = augment.mirror and mirror == "cells"
+        self._augment = augment
         self._margin_px = margin_px
         input_px = crop_px[0] + 2 * margin_px, crop_px[1] + 2 * margin_px
         spare_px = rotation_spare_px(input_px, augment.rotation_deg)
@@ -47,8 +51,9 @@ class TrainTransform:
         steps: list[BasicTransform] = []
         if (augment.scale_min, augment.scale_max) != (1, 1):
             steps.append(_scale(augment.scale_min, augment.scale_max))
-        steps.append(_Pad((margin_px + spare_px[0], margin_px + spare_px[1]), cut_px))
-        steps.append(RandomCrop(*cut_px))
+        border_px = margin_px + spare_px[0], margin_px + spare_px[1]
+        self._crop = _Crop(crop_px, border_px, augment.rotation_deg)
+        steps += [_Pad(border_px, cut_px), self._crop]
         if augment.rotation_deg > 0:
             limit = (-augment.rotation_deg, augment.rotation_deg)
             steps.append(Rotate(limit, mask_interpolation=cv2.INTER_NEAREST, fill_mask=VOID, p=1))
@@ -60,18 +65,30 @@ class TrainTransform:
         self._compose = Compose(steps, strict=True)
 
     def __call__(
-        self, image_HW3: NDArray[np.uint8], label_HW: NDArray[np.uint8], key: tuple[int, int, int]
+        self,
+        image_HW3: NDArray[np.uint8],
+        label_HW: NDArray[np.uint8],
+        key: SampleKey,
+        anchor_class: int | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Image of the crop and its margin, label of the crop alone; `key` is (seed, epoch, index).
+        """Image of the crop and its margin, label of the crop alone.
 
         Padding follows the paper: every image by the margin, and then, if still too small, at the bottom and the right;
-        images by reflection that does not repeat the edge pixel, labels by void.
+        images by reflection that does not repeat the edge pixel, labels by void. With `anchor_class` the crop holds a
+        pixel of it, drawn evenly from those that the scaled label has; where none is left, its place is uniform.
         """
+        if self._augment.vertical_mirror and generator(key, "vertical_mirror").integers(2):
+            image_HW3, label_HW = image_HW3[::-1], label_HW[::-1]
+        if self._augment.quarter_turns:
+            turns = int(generator(key, "quarter_turns").integers(4))
+            image_HW3, label_HW = _turned(image_HW3, turns), _turned(label_HW, turns)
+        self._crop.anchor_class = anchor_class
         self._compose.set_random_state(*_generators(key))
-        result = self._compose(image=image_HW3, mask=label_HW)
+        result = self._compose(image=np.ascontiguousarray(image_HW3), mask=np.ascontiguousarray(label_HW))
         height, width = result["mask"].shape
         margin = self._margin_px
-        return result["image"], result["mask"][margin : height - margin, margin : width - margin]
+        crop_HW = result["mask"][margin : height - margin, margin : width - margin]
+        return changed_light(result["image"], self._augment, key), crop_HW
 
 
 class WholeTransform(TrainTransform):
@@ -82,11 +99,15 @@ class WholeTransform(TrainTransform):
         self._crop_px = crop_px
 
     def __call__(
-        self, image_HW3: NDArray[np.uint8], label_HW: NDArray[np.uint8], key: tuple[int, int, int]
+        self,
+        image_HW3: NDArray[np.uint8],
+        label_HW: NDArray[np.uint8],
+        key: SampleKey,
+        anchor_class: int | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Raises UserError for an image that the crop would cut."""
         refuse_cut((label_HW.shape[0], label_HW.shape[1]), self._crop_px)
-        return super().__call__(image_HW3, label_HW, key)
+        return super().__call__(image_HW3, label_HW, key, anchor_class)
 
 
 def refuse_cut(size_px: tuple[int, int], crop_px: Sequence[int]) -> None:
@@ -99,23 +120,22 @@ def refuse_cut(size_px: tuple[int, int], crop_px: Sequence[int]) -> None:
         )
 
 
-def is_mirrored(key: tuple[int, int, int]) -> bool:
-    """Whether the cells of the sample (seed, epoch, index) are mirrored: one in two, whatever else becomes of it."""
-    return bool(np.random.default_rng(_sources(key)[2]).integers(2))
+def _turned(array: NDArray[np.uint8], turns: int) -> NDArray[np.uint8]:
+    """By so many quarter turns to the left; OpenCV copies colours several times faster than numpy."""
+    codes = (None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
+    code = codes[turns]
+    return array if code is None else np.asarray(cv2.rotate(np.ascontiguousarray(array), code), np.uint8)
 
 
-def _generators(key: tuple[int, int, int]) -> tuple[np.random.Generator, random.Random]:
+def is_mirrored(key: SampleKey) -> bool:
+    """Whether the cells of a sample are mirrored: one in two, whatever else becomes of it."""
+    return bool(generator(key, "mirrored cells").integers(2))
+
+
+def _generators(key: SampleKey) -> tuple[np.random.Generator, random.Random]:
     """The two sources albumentations draws from."""
-    for_numpy, for_python, _ = _sources(key)
-    return np.random.default_rng(for_numpy), random.Random(for_python.generate_state(4).tobytes())
-
-
-def _sources(key: tuple[int, int, int]) -> list[np.random.SeedSequence]:
-    """Of numpy's generator, of Python's, and of the mirrored cells.
-
-    Spawning keeps them apart from `SeedSequence((seed, epoch))`, which orders the epoch and equals (seed, epoch, 0).
-    """
-    return np.random.SeedSequence(key).spawn(3)
+    for_python = sources(key, "geometry, Python's").generate_state(4).tobytes()
+    return generator(key, "geometry"), random.Random(for_python)
 
 
 def rotation_spare_px(input_px: tuple[int, int], rotation_deg: float) -> tuple[int, int]:
@@ -179,3 +199,41 @@ class _Pad(DualTransform):  # type: ignore[misc]
         sides = self._sides(mask.shape)
         padded = cv2.copyMakeBorder(mask, *sides, cv2.BORDER_CONSTANT, value=VOID) if any(sides) else mask
         return np.asarray(padded, np.uint8)
+
+
+class _Crop(RandomCrop):  # type: ignore[misc]
+    """The crop with its border, somewhere; with `anchor_class` where the crop holds a pixel of that class.
+
+    `border_px` stands above and below, and left and right of the crop, in the cut as in the padded image. Where the
+    crop is going to be rotated, the pixel lies so near its centre that it stays inside; at the image's edge, where no
+    crop has it there, as near as can be, and a rotation may turn it out.
+    """
+
+    def __init__(self, crop_px: tuple[int, int], border_px: tuple[int, int], rotation_deg: float) -> None:
+        super().__init__(crop_px[0] + 2 * border_px[0], crop_px[1] + 2 * border_px[1])
+        self.crop_px = crop_px
+        self.border_px = border_px
+        # A region of the crop's shape that is smaller than the crop by this factor stays inside when it is rotated.
+        spare_px = rotation_spare_px(crop_px, rotation_deg)
+        part = min(side / (side + 2 * spare) for side, spare in zip(crop_px, spare_px, strict=True))
+        self.inset_px = [int((1 - part) / 2 * side) for side in crop_px]
+        self.anchor_class: int | None = None  # of the next sample
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        drawn: dict[str, Any] = super().get_params_dependent_on_data(params, data)
+        if self.anchor_class is None:
+            return drawn
+        positions = np.flatnonzero(data["mask"] == self.anchor_class)
+        if len(positions) == 0:  # the scale has swallowed them
+            return drawn
+        anchor = np.unravel_index(self.random_generator.choice(positions), params["shape"][:2])
+        cut_px = self.height, self.width
+        top, left = (self._start(axis, int(anchor[axis]), params["shape"][axis] - cut_px[axis]) for axis in (0, 1))
+        return {**drawn, "crop_coords": (left, top, left + self.width, top + self.height)}
+
+    def _start(self, axis: int, anchor: int, last: int) -> int:
+        """Of the cut along an axis, from 0 to `last`: uniform over those whose crop holds the anchor."""
+        latest = anchor - self.border_px[axis]  # the anchor is the crop's first pixel then
+        earliest = latest - self.crop_px[axis] + 1
+        bounds = np.clip((earliest + self.inset_px[axis], latest - self.inset_px[axis]), 0, last)
+        return int(self.random_generator.integers(bounds[0], bounds[1] + 1))

@@ -142,6 +142,9 @@ def test_what_kept_maps_leave_out_is_said() -> None:
     (notice,) = notices(compose([*words, "data.augment.scale_min=1", "data.augment.scale_max=1"]))
     assert "of data.augment it leaves out rotation, color; stage.context.maps=computed" in notice
     assert notices(compose([*words, "stage.context.maps=computed"])) == []
+    others = ["data.augment.gamma=0.4", "data.augment.vertical_mirror=true", "data.augment.class_balance=0.5"]
+    (notice,) = notices(compose([*words, *others]))
+    assert "it leaves out rotation, color, vertical_mirror, gamma, class_balance; " in notice
 
 
 def test_a_stage_may_be_shorter_than_its_warm_up_and_says_so() -> None:

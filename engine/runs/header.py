@@ -60,6 +60,9 @@ class RunHeader:
     schedule: ScheduleFigures | None = None  # None: no stage trains a context module
     history: list[dict[str, Any]] = field(default_factory=list)
     frontend_key: str | None = None
+    class_pixels: list[int] = field(default_factory=list)  # of the training labels; empty where nothing needs them
+    # Of the stages whose loss.class_weights is a rule: the numbers that it gave when the run began.
+    class_weights: dict[str, list[float]] = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
         """Nested dicts, lists and scalars. Of the optional parts, those that the run does not have have no key."""
@@ -67,6 +70,8 @@ class RunHeader:
             "schedule": self.schedule is None,
             "history": not self.history,
             "frontend_key": not self.config["cache"]["frontend"],
+            "class_pixels": not self.class_pixels,
+            "class_weights": not self.class_weights,
         }
         return {key: value for key, value in asdict(self).items() if not absent.get(key)}
 

@@ -6,12 +6,36 @@ weight are kept apart until the whole global batch is known.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from configs.schema import VOID, Head, LossConfig
+from configs.schema import VOID, Head, LossConfig, WeightRule
 from engine.evaluation.grid import sample_labels, upsample
+
+MAX_CLASS_WEIGHT = 10.0  # times the mean over the pixels: a class of a few pixels must not decide a step
+EXPONENTS: dict[WeightRule, float] = {"none": 0.0, "sqrt_inverse": -0.5, "inverse": -1.0}
+
+
+def class_weights(rule: WeightRule, pixels_C: NDArray[np.int64]) -> list[float]:
+    """One for each class, of the number of its pixels: their shares to the rule's exponent, times a factor.
+
+    The factor makes the mean over all these pixels 1, with MAX_CLASS_WEIGHT for what would lie above it. A class that
+    has no pixel gets 1; no target of these pixels has it.
+    """
+    shares_C = pixels_C / pixels_C.sum()
+    occurs_C = pixels_C > 0
+    raw_C = np.where(occurs_C, shares_C, 1.0) ** EXPONENTS[rule]
+    at_most_C = np.zeros_like(occurs_C)
+    while True:
+        factor = (1 - MAX_CLASS_WEIGHT * shares_C[at_most_C].sum()) / (shares_C * raw_C)[~at_most_C].sum()
+        weights_C = np.where(at_most_C, MAX_CLASS_WEIGHT, factor * raw_C)
+        above_C = occurs_C & ~at_most_C & (weights_C > MAX_CLASS_WEIGHT)
+        if not above_C.any():
+            return [float(weight) for weight in np.where(occurs_C, weights_C, 1.0)]
+        at_most_C |= above_C
 
 
 @dataclass(frozen=True)
@@ -25,6 +49,7 @@ class CrossEntropy:
 
     def _class_weights(self, device: torch.device) -> Tensor | None:
         weights = self.config.class_weights
+        assert not isinstance(weights, str), "a rule becomes numbers before a stage begins"
         return torch.tensor(weights, dtype=torch.float32, device=device) if weights else None
 
     def targets(self, labels_BHW: Tensor) -> Tensor:

@@ -189,3 +189,61 @@ def test_color_changes_the_image_and_never_the_label() -> None:
     input_HW3, label_HW = TrainTransform(AugmentConfig(mirror=False, color=0.5), (32, 32), 0)(image, label, (0, 0, 0))
     assert np.array_equal(label_HW, label)
     assert 2 < np.abs(input_HW3.astype(int) - image).mean() < 100
+
+
+TURNS = AugmentConfig(mirror=False, quarter_turns=True)
+UPSIDE = AugmentConfig(mirror=False, vertical_mirror=True)
+
+
+def test_quarter_turns_are_all_as_likely_and_turn_label_void_and_margin_with_the_image() -> None:
+    image, label = noise(10, 13), np.arange(130, dtype=np.uint8).reshape(10, 13)
+    transform = TrainTransform(TURNS, (24, 32), 6)  # larger than the image either way
+    expected = []
+    for turns in range(4):
+        height, width = np.rot90(label, turns).shape
+        padded_HW = np.pad(np.rot90(label, turns), ((0, 24 - height), (0, 32 - width)), constant_values=VOID)
+        rows, columns = (6, 30 - height), (6, 38 - width)
+        expected.append((np.pad(np.rot90(image, turns), (rows, columns, (0, 0)), mode="reflect"), padded_HW))
+    counts = [0, 0, 0, 0]
+    for index in range(400):
+        input_HW3, label_HW = transform(image, label, (0, 0, index))
+        (turns,) = (turns for turns in range(4) if np.array_equal(label_HW, expected[turns][1]))
+        counts[turns] += 1
+        assert np.array_equal(input_HW3, expected[turns][0])
+    assert sum((count - 100) ** 2 / 100 for count in counts) < 16.3  # three degrees of freedom, one in a thousand
+
+
+def test_a_vertical_mirror_turns_one_sample_in_two_upside_down() -> None:
+    image, label = noise(24, 32), noise(24, 32)[..., 1]
+    transform = TrainTransform(UPSIDE, (24, 32), 0)
+    mirrored = 0
+    for index in range(400):
+        input_HW3, label_HW = transform(image, label, (0, 0, index))
+        upside_down = np.array_equal(label_HW, label[::-1])
+        assert np.array_equal(input_HW3, image[::-1] if upside_down else image)
+        assert upside_down or np.array_equal(label_HW, label)
+        mirrored += upside_down
+    assert 160 < mirrored < 240  # standard deviation 10
+
+
+def test_both_mirrors_and_quarter_turns_are_independent_and_give_all_eight_symmetries_alike() -> None:
+    image, label = noise(24, 24), noise(24, 24)[..., 2]
+    transform = TrainTransform(AugmentConfig(vertical_mirror=True, quarter_turns=True), (24, 24), 0)
+    symmetries = [np.rot90(part, turns).tobytes() for part in (label, label[::-1]) for turns in range(4)]
+    counts = np.zeros(8)
+    for index in range(800):
+        counts[symmetries.index(transform(image, label, (0, 0, index))[1].tobytes())] += 1
+    assert ((counts - 100) ** 2 / 100).sum() < 24.3  # seven degrees of freedom, one in a thousand
+
+
+def test_turns_leave_the_place_of_the_crop_alone() -> None:
+    image, label = coordinates(64, 64), coordinates(64, 64)[..., 0]
+    plain, turned = (TrainTransform(augment, (24, 24), 4) for augment in (NOTHING, TURNS))
+    for index in range(40):
+        crop_HW3, _ = plain(image, label, (0, 0, index))
+        turned_HW3, _ = turned(image, label, (0, 0, index))
+        top, left = crop_HW3[4, 4, 1], crop_HW3[4, 4, 0]
+        assert any(
+            np.array_equal(turned_HW3[4:-4, 4:-4], np.rot90(image, turns)[top : top + 24, left : left + 24])
+            for turns in range(4)
+        )

@@ -3,12 +3,13 @@
 import math
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from configs.schema import VOID, LossConfig, LossGrid
-from engine.training.losses import CrossEntropy
+from configs.schema import VOID, LossConfig, LossGrid, WeightRule
+from engine.training.losses import MAX_CLASS_WEIGHT, CrossEntropy, class_weights
 
 
 def test_even_guesses_cost_ln_c() -> None:
@@ -60,3 +61,33 @@ def test_pixel_grid_compares_at_every_pixel() -> None:
     logits = torch.randn(1, 3, 1, 1)
     reference = functional.cross_entropy(logits.expand(-1, -1, 16, 24), targets)
     torch.testing.assert_close(loss.total(logits, targets) / loss.weight(targets), reference)
+
+
+def test_weights_of_two_classes_are_those_worked_out_by_hand() -> None:
+    pixels = np.array([64, 36])
+    # sqrt: 1/0.8 and 1/0.6, whose mean over the pixels is 0.64/0.8 + 0.36/0.6 = 1.4.
+    assert class_weights("sqrt_inverse", pixels) == pytest.approx([1 / (0.8 * 1.4), 1 / (0.6 * 1.4)])
+    assert class_weights("inverse", pixels) == pytest.approx([1 / (2 * 0.64), 1 / (2 * 0.36)])
+    assert class_weights("none", pixels) == [1, 1]
+
+
+@pytest.mark.parametrize("rule", get_args(WeightRule))
+@pytest.mark.parametrize("pixels", [[1], [10**9, 1], [10**9, 10**5, 3, 1, 0], [5, 0, 5], [0, 7, 10**4]])
+def test_the_mean_over_the_pixels_is_1_no_weight_is_above_10_and_rarer_is_never_lighter(
+    rule: WeightRule, pixels: list[int]
+) -> None:
+    weights = np.array(class_weights(rule, np.array(pixels)))
+    shares = np.array(pixels) / sum(pixels)
+    assert (weights * shares).sum() == pytest.approx(1)
+    assert (weights > 0).all() and (weights <= MAX_CLASS_WEIGHT * (1 + 1e-12)).all()
+    assert (weights[shares == 0] == 1).all()
+    occurring = np.argsort(-shares[shares > 0], kind="stable")
+    assert (np.diff(weights[shares > 0][occurring]) >= 0).all()
+    below = weights[(shares > 0) & (weights < MAX_CLASS_WEIGHT)]
+    exponent = {"none": 0, "sqrt_inverse": 0.5, "inverse": 1}[rule]
+    law = below * shares[(shares > 0) & (weights < MAX_CLASS_WEIGHT)] ** exponent
+    assert law == pytest.approx(law[0])  # what is not capped keeps its ratio
+
+
+def test_a_class_on_a_millionth_of_the_pixels_is_capped() -> None:
+    assert class_weights("inverse", np.array([10**6, 1]))[1] == MAX_CLASS_WEIGHT
