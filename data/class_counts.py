@@ -68,4 +68,6 @@ def count_classes(images: ImageSet, threads: int, check: Callable[[], None]) -> 
 
 def _label(images: ImageSet, index: int) -> Labels:
     """Without its image, where both are files."""
-    return images.read_label(images.pairs[index].label) if isinstance(images, FileSet) else images.read(index)[1]
+    if isinstance(images, FileSet) and images.read_label is not None:
+        return images.read_label(images.pairs[index].label)
+    return images.read(index)[1]

@@ -79,10 +79,10 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
 def predicted(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> bytes:
     """The ids that predict.py gives the photograph, protocol=whole in float32."""
     monkeypatch.chdir(folder)
-    standard = ["input=photo.png", "output=maps", "precision=float32", "device=cpu"]
+    standard = ["input=photo.png", "output=maps", "outputs=[ids]", "overwrite=true", "precision=float32", "device=cpu"]
     monkeypatch.setattr(sys, "argv", ["predict.py", *words, *standard, "protocol=whole"])
     assert predict.COMMAND.start(predict.main) == 0
-    return ids(folder / "maps" / "photo.png")
+    return ids(folder / "maps" / "ids" / "photo.png")
 
 
 def ids(path: Path) -> bytes:
