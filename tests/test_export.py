@@ -23,6 +23,7 @@ from data.shapes import SCENES
 from engine.runs.network_file import read_network, write_safetensors
 from models.build import build_context, build_segmenter
 from tests.helpers.caffe_files import write_caffemodel
+from tests.helpers.programs import ROOT
 from tests.helpers.programs import run as run_program
 from tests.helpers.released_networks import RELEASED, random_blobs
 from tests.helpers.trained_networks import random_network, smooth_image, tiny_model, write_checkpoint
@@ -88,6 +89,13 @@ def predicted(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> byt
 def ids(path: Path) -> bytes:
     with Image.open(path) as image:
         return np.array(image).tobytes()
+
+
+@pytest.mark.parametrize("program", [WITH_ONNXRUNTIME, WITH_TORCH])
+def test_the_readme_prints_the_lines_that_run_here(program: str) -> None:
+    """But for the places of the files, and the pair that `probabilities=true` makes of a torch program's answer."""
+    lines = program.split("\n\n")[1].replace("photo.png", "photo.jpg").replace("out/model", "model")
+    assert f"```python\n{lines.replace('[None])[0][0]', '[None])[0]')}\n```" in (ROOT / "README.md").read_text()
 
 
 def test_three_files_are_written_and_what_they_were_compared_on(work: Path) -> None:

@@ -7,16 +7,27 @@ from pathlib import Path
 import pytest
 
 from assembly.command import Command
-from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig
+from configs.schema import AnalyzeConfig, Config, EvalConfig, ExportConfig, PredictConfig, ReportConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^    \.venv/bin/python (train|eval|predict|analyze)\.py ?(.*)$", README, re.MULTILINE)
+COMMANDS = re.findall(
+    r"^    \.venv/bin/python (train|eval|predict|analyze|export|report)\.py ?(.*)$", README, re.MULTILINE
+)
+
+KINDS = {
+    "train": Config,
+    "eval": EvalConfig,
+    "predict": PredictConfig,
+    "analyze": AnalyzeConfig,
+    "export": ExportConfig,
+    "report": ReportConfig,
+}
 
 
 @pytest.mark.parametrize(("program", "line"), COMMANDS, ids=[f"{program} {line}" for program, line in COMMANDS])
 def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
-    for name in ("file.pth", "file.caffemodel", "image.png"):
+    for name in ("file.pth", "file.caffemodel", "image.png", "video.mp4"):
         (tmp_path / name).touch()
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [shapes, _self_]\n")
@@ -25,16 +36,17 @@ def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
         ("DIR", tmp_path),
         ("FILE.caffemodel", tmp_path / "file.caffemodel"),
         ("IMAGE", tmp_path / "image.png"),
+        ("VIDEO", tmp_path / "video.mp4"),
         ("FILE", tmp_path / "file.pth"),
         ("runs/NAME/best.pt", tmp_path / "file.pth"),
+        ("runs/NAME", tmp_path),
     ):
         words = [word.replace(f"={place}", f"={path}") for word in words]
-    kinds = {"train": Config, "eval": EvalConfig, "predict": PredictConfig, "analyze": AnalyzeConfig}
-    Command(kinds[program], run=lambda config: 0).prepare(words)
+    Command(KINDS[program], run=lambda config: 0).prepare(words)
 
 
 def test_there_are_commands_of_every_kind() -> None:
-    assert {program for program, _ in COMMANDS} == {"train", "eval", "predict", "analyze"}
+    assert {program for program, _ in COMMANDS} == set(KINDS)
 
 
 def test_every_make_target_that_is_mentioned_exists() -> None:
