@@ -30,7 +30,9 @@ class Submission:
         assert request.submission is not None, "no server is named"
         self.server, self.split, self.folder = SERVERS[request.submission], request.split, folder
         _check_network(request.submission, self.server, trained)
-        self.images = _open(self.server, trained.config.data, self.split)
+        # The server wants all images: a limit counts only if this request sets it, not if the training did.
+        data = trained.config.data.model_copy(update={"limit": request.data.limit})
+        self.images = _open(self.server, data, self.split)
         check_images(self.server, self.split, sizes_by_name(self.images))
         self._paths: list[str] = []
         _clear(folder)

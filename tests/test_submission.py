@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import eval as eval_command
+from configs.schema import DataConfig
+from data.labels import VOC
 from tests.helpers.caffe_files import write_caffemodel
 from tests.helpers.data_sets import write_label, write_list, write_voc_test
 from tests.helpers.pictures import write_pixels
 from tests.helpers.programs import ROOT
 from tests.helpers.released_networks import RELEASED, random_blobs
+from tests.helpers.trained_networks import random_network, tiny_model, write_checkpoint
 
 WIDTH = 1 / 32
 VAL = [f"2007_00000{number}" for number in range(3)]
@@ -111,6 +114,16 @@ def test_a_test_set_is_labelled_packed_and_read_again_and_no_label_is_needed(
     assert run(monkeypatch, work, *words, "verify=test") == 1
     printed = capsys.readouterr().out
     assert f"wrong: {MAPS / 'comp6_test_cls' / '2008_000001.png'} is missing" in printed and "upload" not in printed
+
+
+def test_a_limit_of_the_training_does_not_shorten_a_submission(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], work: Path
+) -> None:
+    network = random_network(tiny_model(), classes=VOC)
+    write_checkpoint(work / "limited.pt", network, tiny_model(), DataConfig(name="voc", root="voc", limit=1), VOC)
+    words = ["checkpoint=limited.pt", "submission=voc", "split=test", "output=limited", "workers=0"]
+    assert run(monkeypatch, work, *words) == 0
+    assert "read again and found right: 2 label maps" in capsys.readouterr().out
 
 
 def test_written_label_maps_score_by_voc_s_own_counting_what_is_printed(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from configs.schema import Config, ContextConfig, DataConfig, Head, ModelConfig, Padding, ShapesConfig
+from data.labels import ClassSet
 from data.shapes import SCENES
 from engine.runs import checkpoint
 from engine.runs.header import ClassTable
@@ -33,11 +34,13 @@ def tiny_model(*, padding: Padding = "reflect", head: Head = "interpolated") -> 
     )
 
 
-def random_network(config: ModelConfig, *, has_context: bool = True, seed: int = 0) -> Segmenter:
-    """Of the classes of the built-in scenes, in evaluation mode."""
-    model, _ = build_segmenter(config, SCENES.num_classes, (), seed)
+def random_network(
+    config: ModelConfig, *, has_context: bool = True, seed: int = 0, classes: ClassSet = SCENES
+) -> Segmenter:
+    """In evaluation mode."""
+    model, _ = build_segmenter(config, classes.num_classes, (), seed)
     if has_context:
-        model.insert_context(build_context(config, SCENES.num_classes, seed))
+        model.insert_context(build_context(config, classes.num_classes, seed))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -47,12 +50,14 @@ def random_network(config: ModelConfig, *, has_context: bool = True, seed: int =
     return model.eval()
 
 
-def write_checkpoint(path: Path, model: Segmenter, config: ModelConfig) -> None:
-    """As a run on small built-in scenes leaves it."""
-    settings = Config(model=config, data=SMALL_SCENES)
+def write_checkpoint(
+    path: Path, model: Segmenter, config: ModelConfig, data: DataConfig = SMALL_SCENES, classes: ClassSet = SCENES
+) -> None:
+    """As a run on the data leaves it."""
+    settings = Config(model=config, data=data)
     header = run_header(
         config=settings.model_dump(),
-        classes=ClassTable(list(SCENES.names), [list(color) for color in SCENES.palette]),
+        classes=ClassTable(list(classes.names), [list(color) for color in classes.palette]),
         geometry=dict(network_geometry(config)),
     )
     stage = "frontend" if model.context is None else "joint"
