@@ -47,7 +47,9 @@ def answer(
     bands = []
     for first in range(0, height, num_rows):
         shares_BKnW = view.rows(first, min(first + num_rows, height))
-        bands.append((shares_BKnW.argmax(1).to(torch.uint8), *(_certainty(shares_BKnW) if certainty else ())))
+        best_BnW, ids_BnW = shares_BKnW.max(1)  # of equal classes the first, as argmax, and five times as fast
+        rest = (best_BnW.clamp(0, 1), _entropy(shares_BKnW)) if certainty else ()
+        bands.append((ids_BnW.to(torch.uint8), *rest))
     return Answer(*(torch.cat(parts, dim=1) for parts in zip(*bands, strict=True)))
 
 
@@ -57,6 +59,7 @@ def probabilities(model: DenseModel, config: ValidationConfig, images_B3HW: Tens
     return view.rows(0, view.size[0])
 
 
-def _certainty(shares_BKHW: Tensor) -> tuple[Tensor, Tensor]:
-    entropy_BHW = -torch.xlogy(shares_BKHW, shares_BKHW).sum(1) / math.log(shares_BKHW.shape[1])
-    return shares_BKHW.amax(1).clamp(0, 1), entropy_BHW.clamp(0, 1)
+def _entropy(shares_BKHW: Tensor) -> Tensor:
+    """Over ln(K)."""
+    entropy_BHW: Tensor = torch.special.entr(shares_BKHW).sum(1) / math.log(shares_BKHW.shape[1])
+    return entropy_BHW.clamp(0, 1)

@@ -31,7 +31,7 @@ def crop_reflected(images_B3HW: Tensor, top: int, left: int, height: int, width:
     """A window that may reach past the image by any amount; there the image is reflected."""
     rows = reflected_range(top, top + height, images_B3HW.shape[-2]).to(images_B3HW.device)
     columns = reflected_range(left, left + width, images_B3HW.shape[-1]).to(images_B3HW.device)
-    return images_B3HW[..., rows, :][..., columns]
+    return images_B3HW.index_select(-1, columns).index_select(-2, rows)
 
 
 def round_up(size: int, step: int) -> int:
