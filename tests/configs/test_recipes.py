@@ -64,7 +64,7 @@ def user_words(name: str, root: Path) -> list[str]:
     if name == "shapes":
         return []
     classes = ["data.folder.class_names=[road,tree]"] if name == "folder" else []
-    return [f"data.root={root}", f"data.sbd_root={root}", *classes]
+    return [f"data.root={root}", f"data.sbd_root={root}", f"data.coco_root={root}", *classes]
 
 
 def test_every_experiment_composes_under_its_own_name(recipes: dict[str, Config]) -> None:
