@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from configs.compose import compose
 from configs.files import FOLDER
-from configs.schema import Config, ModelConfig
+from configs.schema import WITH_COCO, Config, ModelConfig
 from configs.validation import shown
 from models import geometry
 from models.layers import frontend_layers
@@ -91,8 +91,12 @@ def rows(config: Config) -> list[Row]:
 
 @functools.cache
 def recipe(name: str) -> Config:
-    """An experiment as its YAML files have it. Where the data lie plays no part: any folder stands for it."""
-    return compose([f"experiment={name}", f"data.root={FOLDER}", f"data.sbd_root={FOLDER}"])
+    """An experiment as its YAML files have it. Where files lie plays no part: any of them stand for it."""
+    words = [f"experiment={name}", *(f"data.{root}={FOLDER}" for root in ("root", "sbd_root", "coco_root"))]
+    file = FOLDER / "experiment" / f"{name}.yaml"
+    if OmegaConf.select(OmegaConf.load(file), "init.checkpoint"):
+        words.append(f"init.checkpoint={file}")
+    return compose(words)
 
 
 def value_text(value: Any) -> str:
@@ -134,7 +138,8 @@ def _value(config: Config, stage: str, name: str) -> Any:
 def _data(config: Config, stage: str) -> str:
     data = config.data
     split = "" if data.train_split == "train" else f" {data.train_split}"
-    return data.name + split + (f", the first {data.limit}" if data.limit else "")
+    coco = f" ({', '.join(data.coco_splits)})" if data.train_split in WITH_COCO else ""
+    return data.name + split + coco + (f", the first {data.limit}" if data.limit else "")
 
 
 def _margin_px(model: ModelConfig) -> int:
@@ -177,8 +182,12 @@ def _augmentation(config: Config, stage: str) -> str:
 
 def _preprocessing(name: str, config: Config, stage: str) -> Any:
     """Mean or scale of the pixels: the model's own, else that of its weights, else of the data (`models.build`)."""
-    weights = config.init.checkpoint or config.model.pretrained
-    inherited = f"of {Path(weights).name}" if weights else getattr(config.data, name, "of fresh weights")
+    if config.init.checkpoint:
+        inherited = "of init.checkpoint"
+    elif config.model.pretrained:
+        inherited = f"of {Path(config.model.pretrained).name}"
+    else:
+        inherited = getattr(config.data, name, "of fresh weights")
     return getattr(config.model, name) or inherited
 
 

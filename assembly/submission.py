@@ -8,7 +8,7 @@ from torch import Tensor
 
 from assembly.trained import TrainedNetwork, where_classes_differ
 from configs.errors import FAILED, OK, UserError, cannot_write
-from configs.schema import Config, DataConfig, EvalConfig
+from configs.schema import WITH_COCO, Config, DataConfig, EvalConfig
 from configs.validation import with_changes
 from data.build import open_images
 from data.dataset import TEST, FileSet
@@ -96,11 +96,13 @@ def _check_network(key: str, server: Server, trained: TrainedNetwork) -> None:
 
 def _more_than_voc(config: Config) -> list[str]:
     """What a network was trained with beside VOC, as far as its settings tell."""
+    split = config.data.train_split
     settings = {
         "what the authors used": config.experiment == "released",
         f"model.pretrained={config.model.pretrained}": config.model.pretrained is not None,
         f"init.checkpoint={config.init.checkpoint}": config.init.checkpoint is not None,
-        "SBD (data.train_split=train_aug)": config.data.train_split == "train_aug",
+        f"SBD (data.train_split={split})": WITH_COCO.get(split, split) == "train_aug",
+        f"COCO (data.train_split={split})": split in WITH_COCO,
     }
     return [setting for setting, is_used in settings.items() if is_used]
 

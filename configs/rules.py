@@ -13,6 +13,7 @@ from configs.schema import (
     CAFFE_SUFFIX,
     NUM_POOLED_BLOCKS,
     STAGES,
+    WITH_COCO,
     AnalyzeConfig,
     Config,
     ContextConfig,
@@ -70,7 +71,7 @@ def broken_rules(config: Any) -> list[str]:
 
 def _evaluation(config: EvalConfig) -> list[str]:
     problems = _network_file(config) if config.verify is None else _verification(config)
-    for key in sorted(config.data.model_fields_set & {"root", "sbd_root"}):
+    for key in sorted(config.data.model_fields_set & {"root", "sbd_root", "coco_root"}):
         problems += missing_folder(f"data.{key}", getattr(config.data, key))
     return problems
 
@@ -100,7 +101,7 @@ def _report(config: ReportConfig) -> list[str]:
         problems.append(
             f"against={shown(config.against)}: runs side by side are compared with the first of them; leave it out"
         )
-    for key in sorted(config.data.model_fields_set & {"root", "sbd_root"}):
+    for key in sorted(config.data.model_fields_set & {"root", "sbd_root", "coco_root"}):
         problems += missing_folder(f"data.{key}", getattr(config.data, key))
     return problems
 
@@ -313,9 +314,8 @@ def _data(data: DataConfig) -> list[str]:
     problems += scenes_problems(data)
     if data.name != "shapes" and not (is_voc and data.download):
         problems += missing_folder("data.root", data.root, f"the {name} data set") + unloggable("data.root", data.root)
-    if is_voc and "train_aug" in (data.train_split, data.val_split) and not (data.download and data.sbd_root):
-        problems += missing_folder("data.sbd_root", data.sbd_root, "the Semantic Boundaries Dataset")
-        problems += unloggable("data.sbd_root", data.sbd_root)
+    if is_voc:
+        problems += _voc(data)
     if data.name == "folder" and not data.folder.class_names:
         problems.append(
             "data.folder.class_names=[]: the classes of your labels are required, in the order of their ids; "
@@ -326,6 +326,24 @@ def _data(data: DataConfig) -> list[str]:
         problems.append(
             f"data.augment.scale_min={shown(augment.scale_min)}: at most "
             f"data.augment.scale_max={shown(augment.scale_max)} is required"
+        )
+    return problems
+
+
+def _voc(data: DataConfig) -> list[str]:
+    """Of the sets that some splits take beside VOC's own files."""
+    problems, splits = [], (data.train_split, data.val_split)
+    if "train_aug" in [WITH_COCO.get(split, split) for split in splits] and not (data.download and data.sbd_root):
+        problems += missing_folder("data.sbd_root", data.sbd_root, "the Semantic Boundaries Dataset")
+        problems += unloggable("data.sbd_root", data.sbd_root)
+    if not any(split in WITH_COCO for split in splits):
+        return problems
+    problems += missing_folder("data.coco_root", data.coco_root, "COCO") + unloggable("data.coco_root", data.coco_root)
+    years = {split[-4:] for split in data.coco_splits}
+    if len(years) > 1 or len({*data.coco_splits}) < len(data.coco_splits):
+        problems.append(
+            f"data.coco_splits={shown(data.coco_splits)}: splits of one year, each once, are required, because both "
+            "years have the same images; write [train2014,val2014] or [train2017,val2017]"
         )
     return problems
 

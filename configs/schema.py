@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from pydantic_core import PydanticCustomError
 
 VOID = 255  # the label that is neither trained on nor scored, in every data set
+WITH_COCO = {"train_coco": "train", "train_aug_coco": "train_aug"}  # splits of VOC and COCO: VOC's part
 NUM_POOLED_BLOCKS = 3  # of the front end; pool4 and pool5 are removed, so the output stride is 8
 
 # What `model.pretrained` may name: weights that torchvision fetches, or a file by its extension.
@@ -61,6 +62,7 @@ OptionalSize = Annotated[list[Annotated[int, Field(ge=8)]], none_or(2)]
 CropSize = Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=2, max_length=2)]
 MeanRgb = Annotated[list[Annotated[float, Field(ge=0, le=255)]], none_or(3)]
 
+CocoSplit = Literal["train2014", "val2014", "train2017", "val2017"]
 DataName = Literal["shapes", "voc", "cityscapes", "camvid", "kitti", "folder"]
 # How the front end meets the image's edge. reflect: the paper, no convolution pads, the image is reflected by the
 # computed margin; zero: every convolution pads itself, other borders, several times cheaper on small crops.
@@ -169,6 +171,8 @@ class DataConfig(Section):
     name: DataName = "shapes"
     root: FilePath | None = None  # folder of the data set; the built-in scenes need none
     sbd_root: FilePath | None = None  # VOC only: the Semantic Boundaries Dataset, for train_split=train_aug
+    coco_root: FilePath | None = None  # VOC only: COCO, for train_split=train_aug_coco or train_coco
+    coco_splits: list[CocoSplit] = Field(["train2014", "val2014"], min_length=1)  # of one year
     train_split: str = "train"
     val_split: str = "val"
     download: bool = False  # VOC only: fetch it through torchvision if it is not there

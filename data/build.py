@@ -9,10 +9,11 @@ from typing import Any
 from PIL import Image
 
 from configs.errors import UserError
-from configs.schema import DataConfig
+from configs.schema import WITH_COCO, DataConfig
 from data.camvid import RAW_IDS as CAMVID_IDS
 from data.camvid import open_camvid
 from data.cityscapes import open_cityscapes
+from data.coco import open_coco_voc
 from data.dataset import FileSet, ImageSet
 from data.folder import open_folder
 from data.folder import raw_ids as folder_ids
@@ -37,7 +38,10 @@ def open_images(config: DataConfig, split: str, *, needs_labels: bool = True) ->
             return Shapes(config.shapes.model_copy(update={"num_train": num_train, "num_val": num_val}), split)
         case "voc":
             sbd_root = Path(config.sbd_root) if config.sbd_root else None
-            images = open_voc(_root(config), split, sbd_root, config.download)
+            images = open_voc(_root(config), WITH_COCO.get(split, split), sbd_root, config.download)
+            if split in WITH_COCO:
+                coco_root = Path(config.coco_root) if config.coco_root else None
+                images = open_coco_voc(images, split, coco_root, config.coco_splits)
         case "cityscapes":
             images = open_cityscapes(_root(config), split)
         case "camvid":
@@ -92,7 +96,9 @@ def content_digest(images: ImageSet) -> str:
     of them the settings tell all.
     """
     content = sha256(repr(images.classes.names).encode())
-    pairs = images.pairs if isinstance(images, FileSet) else ()
+    pairs, sources = (images.pairs, images.sources) if isinstance(images, FileSet) else ((), ())
+    for path in sources:
+        content.update(f"{path.stat().st_size}\n".encode())
     every = max(1, len(pairs) // DIGESTED_PAIRS)
     for number, pair in enumerate(pairs):
         for path in (pair.image, pair.label):

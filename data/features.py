@@ -144,6 +144,8 @@ def file_identity(images: ImageSet, meaning: Any) -> str:
     `meaning` are the settings that determine how labels are decoded, or scenes drawn; the classes' names count as well.
     """
     lines = [repr(meaning), repr(images.classes.names)]
+    if isinstance(images, FileSet):
+        lines += map(stamp, images.sources)
     for index in range(len(images)):
         lines.append(images.name(index))
         if isinstance(images, FileSet):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DamagedFileError, UserError
+from configs.schema import WITH_COCO
 from data.dataset import SAMPLE_HINT, TEST, FileSet, Pair, read_label
 from data.files import Shelf, missing, require_files
 from data.folder import read_names
@@ -37,7 +38,8 @@ def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> F
     """
     if split not in SPLITS:
         raise UserError(
-            f"split {split}: VOC 2012 has {', '.join(SPLITS)}; correct data.train_split, data.val_split or split="
+            f"split {split}: VOC 2012 has {', '.join(SPLITS)}, and with COCO {', '.join(WITH_COCO)}; correct "
+            "data.train_split, data.val_split or split="
         )
     voc = _located(_voc_folder, root, partial(_download_voc, root) if download else None)
     if voc is None:

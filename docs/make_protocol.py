@@ -19,7 +19,10 @@ it to them. *Paper* is the text of Yu and Koltun (ICLR 2016), *code* the authors
 names and units of [schema.py](../configs/schema.py); inputs include the margin. A run prints the bold lines of its own
 config when it starts, with what the user changed.
 
-The paper's results on VOC with COCO have no recipe: COCO is not among the data sets."""
+The paper trains its front end for VOC twice, with COCO and then without it; here each is a command of its own,
+`voc_coco` and `voc_coco_tune`. Of COCO it takes all images with an object of VOC's classes, and all other classes as
+background. How objects that overlap are drawn it does not say: here crowds are void and lie lowest, then the larger
+object comes before the smaller."""
 
 
 def page() -> str:

@@ -15,7 +15,8 @@ from engine.runs.progress import Progress, judged_stage
 from engine.runtime import Runtime
 
 SHOWN_ANYWAY = ("model.context.dilations", "model.context.widths", "seed")
-UNSHOWN = ("run.", "runtime.", "cache.", "resume", "data.root", "data.sbd_root")  # where and how, not what
+# Where and how, not what.
+UNSHOWN = ("run.", "runtime.", "cache.", "resume", "data.root", "data.sbd_root", "data.coco_root")
 
 
 def write_summary(folder: RunFolder, progress: Progress, header: RunHeader, runtime: Runtime) -> None:

@@ -7,7 +7,7 @@ from engine.runs.progress import Progress
 
 # Where files lie, the machine, what is kept and shown: of no consequence to a run that has begun.
 ALWAYS_FREE = ("run.", "runtime.", "cache.", "resume", "model.pretrained", "init.checkpoint")
-ALWAYS_FREE_DATA = ("data.root", "data.sbd_root", "data.download")
+ALWAYS_FREE_DATA = ("data.root", "data.sbd_root", "data.coco_root", "data.download")
 BY_NAME = ("stage.", "data.augment.")  # may change when `resume_changes` names them
 BUILT_IN = ("optimizer.name", "optimizer.momentum_form", "frozen_blocks")  # a begun stage's optimizer is made for these
 

@@ -17,6 +17,8 @@ from configs.schema import AugmentConfig, Config, ModelConfig, StageConfig
 
 STAGES = {
     "voc_aug": ["frontend", "context", "joint"],
+    "voc_coco": ["frontend"],
+    "voc_coco_tune": ["frontend", "context", "joint"],
     "camvid": ["frontend", "joint"],
     "kitti": ["frontend", "joint"],
     "cityscapes": ["frontend", "context", "joint"],
@@ -28,6 +30,14 @@ SOURCE_VALUES = {
     ("voc_aug", "context", "input"): ("66x66 cells", "66x66 cells"),
     ("voc_aug", "context", "batch"): ("not stated", "60"),
     ("voc_aug", "joint", "steps"): ("not stated", "not stated"),
+    ("voc_coco", "frontend", "steps"): ("140000", "not stated"),
+    ("voc_coco", "frontend", "lr"): ("0.001", "not stated"),
+    ("voc_coco", "frontend", "schedule.every_steps"): ("100000", "100000"),
+    ("voc_coco", "", "data"): ("VOC and COCO", "not stated"),
+    ("voc_coco_tune", "frontend", "steps"): ("50000", "not stated"),
+    ("voc_coco_tune", "frontend", "lr"): ("1e-5", "not stated"),
+    ("voc_coco_tune", "context", "lr"): ("0.001", "0.001"),
+    ("voc_coco_tune", "", "data"): ("VOC", "not stated"),
     ("camvid", "frontend", "optimizer.momentum"): ("0.99", "0.99"),
     ("camvid", "joint", "optimizer.momentum"): ("0.9", "0.9"),
     ("camvid", "", "mean_rgb"): ("not stated", "[105.41213, 108.77809, 110.70313]"),

@@ -26,6 +26,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return printed.err
 
 
+COCO_VOC = ["data=coco_voc", "data.root=.", "data.sbd_root=.", "data.coco_root=."]
+
+
 @pytest.mark.parametrize(
     ("words", "offending", "advice"),
     [
@@ -43,6 +46,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         (["experiment", "camvid"], "experiment camvid", "write experiment=camvid"),
         (["data=folder", "data.root=."], "data.folder.class_names=[]", "data.folder.class_names=[road"),
         (["data=voc_aug", "data.root=.", "data.sbd_root=null"], "data.sbd_root=null", "data.sbd_root=DIR"),
+        (["data=coco_voc", "data.root=.", "data.sbd_root=."], "data.coco_root=datasets/coco", "data.coco_root=DIR"),
+        ([*COCO_VOC, "data.coco_root=null"], "data.coco_root=null", "data.coco_root=DIR"),
+        ([*COCO_VOC, "data.coco_splits=[train2015]"], "one of train2014, ", "did you mean train201"),
+        ([*COCO_VOC, "data.coco_splits=[train2014,val2017]"], "of one year", "[train2014,val2014] or"),
+        ([*COCO_VOC, "data.coco_splits=[val2017,val2017]"], "each once", "[train2017,val2017]"),
         (["-m", "run.dir=x", "seed=1,2"], "run.dir=x", "run.root"),
         (["-m", "run.dir=x,y"], "run.dir=x,y", "run.root"),
         (["-m", "run.root=x,y"], "run.root=x,y", "the one folder of the sweep"),

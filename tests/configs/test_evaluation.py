@@ -40,10 +40,12 @@ def test_evaluation_takes_every_key_of_the_data_and_changes_no_other(tmp_path: P
     )
     assert data_of("data.folder={label_suffix: _x.png}", "data={augment: {color: 0.5}, name: folder}") == nested
     leaves = {name for name, key in known_keys(DataConfig, "data").items() if isinstance(key, FieldInfo)}
-    paths = {"data.root": tmp_path, "data.sbd_root": tmp_path}
+    paths = {"data.root": tmp_path, "data.sbd_root": tmp_path, "data.coco_root": tmp_path}
     default = DataConfig(name="voc").model_dump()
     words = [f"{name}={paths.get(name, shown(value_at(default, name)))}" for name in leaves]
-    assert data_of(*words) == DataConfig(name="voc", root=str(tmp_path), sbd_root=str(tmp_path))
+    assert data_of(*words) == DataConfig(
+        name="voc", root=str(tmp_path), sbd_root=str(tmp_path), coco_root=str(tmp_path)
+    )
 
 
 def value_at(plain: Any, full: str) -> Any:

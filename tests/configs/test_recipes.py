@@ -27,6 +27,10 @@ PAPER = {  # recipe, stage: input px, batch, lr, momentum, steps (None: the pape
     ("voc_aug_code", "frontend"): (500, 14, 1e-4, 0.9, 60_000),
     ("voc_aug", "context"): (900, 60, 1e-3, 0.9, None),
     ("voc_aug", "joint"): (500, 14, 1e-5, 0.9, None),
+    ("voc_coco", "frontend"): (500, 14, 1e-3, 0.9, 140_000),
+    ("voc_coco_tune", "frontend"): (500, 14, 1e-5, 0.9, 50_000),
+    ("voc_coco_tune", "context"): (900, 60, 1e-3, 0.9, None),
+    ("voc_coco_tune", "joint"): (500, 14, 1e-5, 0.9, None),
     ("camvid", "frontend"): (628, 8, 1e-4, 0.99, 20_000),
     ("camvid", "joint"): (852, 1, 1e-5, 0.9, None),
     ("kitti", "frontend"): (628, 8, 1e-4, 0.99, 10_000),
@@ -35,7 +39,18 @@ PAPER = {  # recipe, stage: input px, batch, lr, momentum, steps (None: the pape
     ("cityscapes", "context"): (None, 100, 1e-4, 0.99, 24_000),
     ("cityscapes", "joint"): (1396, 1, 1e-5, 0.99, 60_000),
 }
-PAPER_RECIPES = ("camvid", "cityscapes", "cityscapes_code", "kitti", "voc", "voc_aug", "voc_aug_code")
+STAGES = ["frontend", "context", "joint"]
+PAPER_RECIPES = {  # with the paper's stages
+    "camvid": ["frontend", "joint"],
+    "cityscapes": STAGES,
+    "cityscapes_code": STAGES,
+    "kitti": ["frontend", "joint"],
+    "voc": STAGES,
+    "voc_aug": STAGES,
+    "voc_aug_code": STAGES,
+    "voc_coco": ["frontend"],
+    "voc_coco_tune": STAGES,
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +78,10 @@ def user_words(name: str, root: Path) -> list[str]:
     """What a user adds for an experiment or a data set."""
     if name == "shapes":
         return []
-    classes = ["data.folder.class_names=[road,tree]"] if name == "folder" else []
-    return [f"data.root={root}", f"data.sbd_root={root}", *classes]
+    words = ["data.folder.class_names=[road,tree]"] if name == "folder" else []
+    if name == "voc_coco_tune":
+        words = [f"init.checkpoint={FOLDER / 'train.yaml'}"]  # any file
+    return [f"data.root={root}", f"data.sbd_root={root}", f"data.coco_root={root}", *words]
 
 
 def test_every_experiment_composes_under_its_own_name(recipes: dict[str, Config]) -> None:
@@ -114,9 +131,7 @@ def test_paper_recipe_has_what_all_of_them_share(recipe: str, recipes: dict[str,
 
 
 def test_paper_recipes_have_the_papers_stages(recipes: dict[str, Config]) -> None:
-    for recipe in PAPER_RECIPES:
-        two = recipe in ("camvid", "kitti")
-        assert recipes[recipe].stages == (["frontend", "joint"] if two else ["frontend", "context", "joint"])
+    assert {recipe: recipes[recipe].stages for recipe in PAPER_RECIPES} == PAPER_RECIPES
 
 
 def test_the_context_module_alone_learns_from_mirrored_maps_where_the_loss_is_at_their_cells(
