@@ -26,7 +26,11 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("program", "line"), COMMANDS, ids=[f"{program} {line}" for program, line in COMMANDS])
-def test_a_command_composes(program: str, line: str, tmp_path: Path) -> None:
+def test_a_command_composes(program: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first_phase = tmp_path / "runs" / "voc_coco" / "best.pt"  # what voc_coco_tune goes on from
+    first_phase.parent.mkdir(parents=True)
+    first_phase.touch()
     for name in ("file.pth", "file.caffemodel", "image.png", "video.mp4"):
         (tmp_path / name).touch()
     (tmp_path / "experiment").mkdir()
