@@ -151,6 +151,8 @@ def introduction(trained: TrainedNetwork) -> str:
             f"its run averaged flip={shown(validation.flip)} scales={shown(validation.scales)}, and so do eval.py and "
             "predict.py by default; exported networks answer one view: flip=false scales=[1]"
         )
+    if trained.about.precision == "bfloat16":
+        lines.append("its run computed in bfloat16, and so do eval.py and predict.py by default; set precision=float32")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from configs.errors import UserError, cannot_write
 from configs.schema import ResultKind
 from data.names import readable
+from engine.runs.files import CannotWriteError
 
 
 class Source(NamedTuple):
@@ -33,6 +34,7 @@ class Finished:
 
     def __init__(self, path: Path) -> None:
         """Raises UserError where the file cannot be read or written; lines that are damaged count for nothing."""
+        self._path = path
         self._kinds: dict[str, tuple[Source, set[str]]] = {}
         try:
             self._file = path.open("a+", encoding="utf-8", errors="replace")
@@ -56,12 +58,18 @@ class Finished:
         return before == source and kinds >= files.keys() and all(map(Path.exists, files.values()))
 
     def add(self, name: str, source: Source, files: Mapping[ResultKind, Path]) -> None:
+        """Raises CannotWriteError."""
         if not files:
             return
         line = json.dumps({"name": name, "source": source, "kinds": list(files)})
         self._read(line)
-        self._file.write(f"{line}\n")
-        self._file.flush()
+        try:
+            self._file.write(f"{line}\n")
+            self._file.flush()
+        except OSError as error:
+            raise CannotWriteError(
+                f"{readable(self._path)} cannot be written ({error.strerror or error}); make room"
+            ) from error
 
     def _read(self, line: str) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from assembly.finished import Finished
 from assembly.trained import TrainedNetwork
-from configs.errors import UserError
+from configs.errors import UserError, cannot_write
 from configs.schema import ModelConfig, PredictConfig
 from data.names import readable
 from data.results import Results
@@ -56,7 +56,10 @@ def begin(results: Results, record: dict[str, Any], overwrite: bool) -> Finished
         )
     if overwrite or not results.record.exists():
         make_output(results.root)
-        results.finished.unlink(missing_ok=True)
+        try:
+            results.finished.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(f"output={readable(results.root)}", error, "set output elsewhere") from error
         write_json(results.record, record)
     return Finished(results.finished)
 

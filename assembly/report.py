@@ -9,6 +9,7 @@ from assembly.report_images import images_section
 from assembly.report_schedules import schedules_section
 from configs.errors import UserError
 from configs.schema import ReportConfig
+from configs.validation import shown
 from data.names import readable
 from engine.reporting.comparisons import compare_rows
 from engine.reporting.figures import shortened
@@ -40,6 +41,11 @@ def report_page(request: ReportConfig) -> Page:
     for folder in folders:
         if not holds_a_run(folder):
             raise UserError(f"runs={folder}: no run lies in this folder; {SEVERAL}")
+    if request.against:
+        raise UserError(
+            f"against={shown(request.against)}: runs={folders[0]} is one run, and the schedules of a sweep are "
+            "compared; leave it out, or give the folder of a sweep"
+        )
     records = [read_record(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
     budget = PictureBudget()
     sections = _run_sections(records, [record.best_stage for record in records], request, budget)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assembly.answers import AnsweredImage, Ids, answered_images
+from assembly.report_answers import AnsweredImage, Ids, answered_images
 from configs.errors import UserError
 from configs.schema import VOID, ReportConfig
 from engine.contracts import Picture as ValidationPicture

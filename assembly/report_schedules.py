@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from assembly.header import context_crop_px
 from configs.errors import ConfigError
-from configs.schema import Config
+from configs.schema import STAGES, Config
 from configs.validation import validated
 from engine.reporting.coverage_figure import coverage_figure
 from engine.reporting.report.parts import Cell, Gallery, Heading, Paragraph, Picture, Points, Section, Table, TableRow
@@ -49,6 +49,8 @@ def _verdict(record: Record, own: Schedule) -> list[str]:
         return [f"no verdict, for config.json is not one of this version: {error.problems[0]}"]
     if config.model.context.dilations != own.dilations:
         return ["no verdict, for config.json and summary.json name different dilations"]
+    if not set(config.stages) <= set(STAGES):
+        return ["no verdict, for config.json names stages that there are not"]
     crop_px = context_crop_px(config)
     return schedule_verdict(config.model, crop_px) if crop_px else []
 

@@ -43,6 +43,8 @@ def broken_rules(config: Any) -> list[str]:
     Looks whether files and folders exist, but opens none.
     """
     problems: list[str] = []
+    if getattr(config, "output", None) == "":  # as of output=$OUT where no such variable is set
+        problems.append("output=: the place of the results is required; write output=DIR, or leave it out")
     if isinstance(config, Config):
         problems += _stages(config)
         for name in STAGES:

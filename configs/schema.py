@@ -55,6 +55,7 @@ def one_or_more(value: object) -> list[str]:
 
 
 Positive = Annotated[int, Field(ge=1)]
+Channels = Annotated[int, Field(ge=1, le=2**24)]
 Scale = Annotated[float, Field(gt=0, le=4)]
 # Height and width of what is scored, in pixels.
 Size = Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=2, max_length=2)]
@@ -188,11 +189,11 @@ class FrontendConfig(Section):
     """A VGG-like front end: blocks of 3x3 convolutions, 2x2 pooling after the first three, fc6, fc7, classes."""
 
     depths: list[Annotated[int, Field(ge=1, le=8)]] = Field([2, 2, 3, 3, 3], min_length=1)  # convolutions in each block
-    channels: list[Positive] = Field([64, 128, 256, 512, 512], min_length=1)
+    channels: list[Channels] = Field([64, 128, 256, 512, 512], min_length=1)
     dilations: list[Positive] = Field([1, 1, 1, 1, 2], min_length=1)
     fc6_kernel: int = Field(7, ge=1, le=15)
     fc6_dilation: int = Field(4, ge=1)
-    fc_channels: int = Field(4096, ge=1)
+    fc_channels: Channels = 4096
     width: float = Field(1.0, gt=0, le=4)  # multiplies every channel count
     dropout: float = Field(0.5, ge=0, le=0.95)
 

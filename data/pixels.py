@@ -1,6 +1,7 @@
 """One file decoded by Pillow: whole, of a bearable size, with what it says of its samples and which way is up."""
 
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ def decode(path: Path, hint: str) -> DecodedFile:
 
     Raises DamagedFileError, which ends with the hint, and UserError for more than MAX_PIXELS.
     """
+    if is_pipe_or_device(path):
+        raise DamagedFileError(f"{readable(path)}: a pipe or a device, where an image file is required; {hint}")
     try:
         with _without_pillows_bound(), Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -51,6 +54,15 @@ def decode(path: Path, hint: str) -> DecodedFile:
         raise
     except (*DECODING_ERRORS, Image.DecompressionBombError) as error:
         raise DamagedFileError(f"{readable(path)}: {_complaint(path, error)}; {hint}") from error
+
+
+def is_pipe_or_device(path: Path) -> bool:
+    """What may never answer or never end when it is read."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def rgb_bytes(decoded: DecodedFile, path: Path) -> NDArray[np.uint8]:

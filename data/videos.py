@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from configs.errors import DamagedFileError, UserError
 from data.names import readable
 from data.photographs import INPUT_HINT
-from data.pixels import MAX_PIXELS
+from data.pixels import MAX_PIXELS, is_pipe_or_device
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what FFmpeg prints about damaged files, we say
 
@@ -22,6 +22,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 Frame = NDArray[np.uint8]  # HW3, RGB
 
 CODEC = cv2.VideoWriter.fourcc(*"mp4v")  # MPEG-4 part 2, the one that OpenCV's own FFmpeg always has
+LONGEST_PREFIX = 50  # characters of its target's name in a temporary file's: file systems allow 255 bytes in all
 UNKNOWN_RATE = 25.0  # frames a second where the file tells none
 # Some formats do not count their frames, and the length and rate that FFmpeg goes by are rounded.
 LEAST_READ, UNCOUNTED = 0.99, 2
@@ -32,6 +33,8 @@ class Video:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if is_pipe_or_device(path):
+            raise DamagedFileError(f"{readable(path)}: a pipe or a device, where a video is required; {INPUT_HINT}")
         self._capture = cv2.VideoCapture(_opencv_path(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise DamagedFileError(f"{readable(path)}: {self._complaint()}; {INPUT_HINT}")
@@ -80,7 +83,7 @@ def replacing_video(path: Path, frames_per_s: float) -> Iterator[Callable[[Frame
     The file takes the place of `path` when the block ends without an error. Raises OSError, and UserError for a name
     that OpenCV cannot open.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:LONGEST_PREFIX]}.{os.getpid()}.tmp{path.suffix}")
     target, writer, num_frames = _opencv_path(temporary), cv2.VideoWriter(), 0
 
     def append(frame_HW3: Frame) -> None:

@@ -107,6 +107,15 @@ def test_raw_ids_are_the_data_sets_own(networks: Path, tmp_path: Path, monkeypat
     assert np.array_equal(np.array([row["id"] for row in classes])[train], raw)
 
 
+def test_an_output_that_takes_no_list_of_what_is_finished_is_refused(
+    run: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pixels(tmp_path / "a.png", noise(20, 30))
+    (tmp_path / "predictions" / "inputs.jsonl").mkdir(parents=True)
+    assert run("first", "input=a.png") == 2
+    assert "output=predictions cannot be written" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("resize", "scale"), [("long_px=40", 0.5), ("short_px=30", 0.5), ("factor=1.5", 1.5), ("long_px=65536", 4.0)]
 )

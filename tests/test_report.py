@@ -209,6 +209,20 @@ def test_other_damaged_files_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert section(page, "scores").all("table")
 
 
+@pytest.mark.parametrize(
+    "changes", [{"stages": ["<script>"]}, {"model": {"frontend": {"channels": [10**400, 2, 3, 4, 5]}}}]
+)
+def test_settings_that_cannot_be_cost_the_verdict_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run = leave_run(tmp_path / "run", {"context": CONTEXT}, counts_NKK=MATRICES)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, **changes}))
+    code, page = written(monkeypatch, tmp_path, "runs=run", "num_pictures=0")
+    assert code == 0 and "no verdict, for config.json" in section(page, "schedules").text
+    assert section(page, "schedules").all("table")
+
+
 def test_a_matrix_file_that_claims_more_than_it_holds_takes_no_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -297,6 +311,8 @@ def test_the_page_lies_with_its_runs_or_where_output_says(monkeypatch: pytest.Mo
         (["runs=run", "data.root=nowhere"], "data.root=nowhere: there is no such folder"),
         (["runs=[1,2]"], "a folder, or a list of folders, is required"),
         (["runs=[run,run2]", "against=[1]"], "leave it out"),
+        (["runs=run", "against=[1]"], "against=[1]: runs=run is one run"),
+        (["runs=run", "output="], "output=: the place of the results is required"),
         (["runs=.", "against=[7]"], "no finished run has these dilations"),
     ],
 )

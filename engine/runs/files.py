@@ -5,13 +5,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from configs.errors import FAILED, UserError
 
 TEMPORARY = ".*.tmp"
+LONGEST_PREFIX = 50  # characters of its target's name in a temporary file's: file systems allow 255 bytes in all
 POLL_S = 0.2  # between two looks at a lock that another process holds
 _held: set["FileLock"] = set()  # by this process
 
@@ -41,7 +42,8 @@ def replacing(path: Path, keep_as: Path | None = None) -> Iterator[IO[bytes]]:
         temporary.replace(path)
         _write_through(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a name that no file can have
+            temporary.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -78,7 +80,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name[:LONGEST_PREFIX]}.{os.getpid()}.tmp")
 
 
 def _cannot_write(path: Path, error: OSError) -> CannotWriteError:

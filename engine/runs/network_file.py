@@ -22,6 +22,7 @@ from configs.schema import SAFETENSORS_SUFFIX, Config
 from engine.runs import checkpoint
 
 FORMAT = 1
+FOR_OTHER_PROGRAMS = (".onnx", ".pt2")
 LONGEST_TEXT = 2**20  # characters; a description of ours has a few thousand
 DESCRIPTION, SEAL = "network", "sha256"  # names of texts
 LISTS = ("class_names", "palette")  # names of texts that other programs read, too
@@ -60,21 +61,35 @@ class NetworkFile:
 def read_network(path: Path) -> NetworkFile:
     """Of a checkpoint or, by its suffix, an exported file. Raises UserError and DamagedFileError, as `checkpoint.load`.
 
-    What an exported file says is validated here; what a checkpoint says, where a network is built from it.
+    The config of a checkpoint, which another version may have written, is validated where a network is built from it.
     """
     if path.suffix == SAFETENSORS_SUFFIX:
         return read_safetensors(path)
+    if path.suffix in FOR_OTHER_PROGRAMS:
+        raise UserError(
+            f"checkpoint={path}: a program for other programs, which is not read back; give the checkpoint that it was "
+            f"exported from, or the model{SAFETENSORS_SUFFIX} beside it"
+        )
     content = checkpoint.load(path)
-    description = Description.model_construct(
-        class_names=content["classes"]["names"],
-        palette=content["classes"]["palette"],
-        stage=content["progress"]["stage"],
-        precision=content["runtime"]["precision"],
-        config=content["config"],
-        geometry=content.get("geometry", {}),
-        versions=content.get("versions", {}),
-    )
-    return NetworkFile(content["model"], description)
+    try:
+        description = Description.model_validate(
+            {
+                "class_names": content["classes"]["names"],
+                "palette": content["classes"]["palette"],
+                "stage": content["progress"]["stage"],
+                "precision": content["runtime"]["precision"],
+                "config": content["config"],
+                "geometry": content.get("geometry", {}),
+                "versions": content.get("versions", {}),
+            },
+            strict=False,  # tuples serve as lists
+        )
+        weights = content["model"]
+    except (ValidationError, LookupError, TypeError) as error:
+        raise _not_ours(path, error) from error
+    if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise DamagedFileError(f"{path}: not written by this project: its weights are no tensors")
+    return NetworkFile(weights, description)
 
 
 def write_safetensors(file: IO[bytes], network: NetworkFile) -> None:
@@ -127,9 +142,13 @@ def _description(path: Path, texts: Mapping[str, str]) -> Description:
         description = Description.model_validate({**parts, **lists})
         Config.model_validate(description.config)
     except (ValidationError, json.JSONDecodeError, RecursionError, KeyError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split()[:30])
-        raise DamagedFileError(f"{path}: not written by this project: what it says of itself: {reason}") from error
+        raise _not_ours(path, error) from error
     return description
+
+
+def _not_ours(path: Path, error: Exception) -> DamagedFileError:
+    reason = " ".join(str(error).split()[:30])
+    return DamagedFileError(f"{path}: not written by this project: what it says of itself: {reason}")
 
 
 def _digest(weights: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:

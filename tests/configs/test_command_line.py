@@ -156,6 +156,7 @@ WRONG_TOGETHER = {
     "model.frontend.fc6_kernel=4": "write 3 or 5",
     "model.frontend.depths=[1,1]": "model.frontend.depths has 2",
     "model.context.widths=[1,2]": "one for each of the 7 dilations",
+    "model.frontend.fc_channels=99999999": "model.frontend.fc_channels=99999999: it must be at most 16777216",
     "model.context.noise_std=2": "model.context.noise_std=2: it must be at most 1",
     "model.mean_rgb=[1,2]": "none or 3 values are required; got 2",
     "model.pretrained=IMAGENET_V1": "did you mean IMAGENET1K_V1?",

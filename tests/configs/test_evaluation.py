@@ -70,6 +70,7 @@ def value_at(plain: Any, full: str) -> Any:
         ("data.root=/nowhere", "data.root=/nowhere: there is no such folder"),
         ("data=camvid", "data=camvid: data is a section"),
         ("seed=1", 'no key "seed" at the top'),
+        ("output=", "output=: the place of the results is required; write output=DIR"),
         ("split=val", "checkpoint=: the file of a network is required"),
     ],
 )

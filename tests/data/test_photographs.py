@@ -1,5 +1,6 @@
 """Images without labels: which way is up, and what is said of those that cannot be read."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,9 @@ def test_a_user_without_labels_and_splits_is_told_of_neither(tmp_path: Path) -> 
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")  # nobody writes into it: to open it would be to wait for ever
     messages = []
-    for name in ("float.tif", "text.png", "empty.jpg", "folder.png", "absent.png"):
+    for name in ("float.tif", "text.png", "empty.jpg", "folder.png", "pipe.png", "absent.png"):
         with pytest.raises(ValueError) as error:
             read_photograph(tmp_path / name)
         messages.append(str(error.value))

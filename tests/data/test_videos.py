@@ -40,6 +40,18 @@ def test_what_is_no_video_is_named(tmp_path: Path, content: bytes, message: str)
     assert getattr(error.value, "exit_code", 0) == 3
 
 
+def test_a_pipe_is_refused_before_anything_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "film.mp4")
+    with pytest.raises(ValueError, match=r"film\.mp4: a pipe or a device, where a video is required"):
+        Video(tmp_path / "film.mp4")
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / f"{'n' * 251}.mp4"
+    write_video(path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_video_that_breaks_off_gives_what_it_has_and_an_error(tmp_path: Path) -> None:
     """Motion JPEG: every frame stands alone, and the file's head counts them all."""
     writer = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))

@@ -18,7 +18,7 @@ def run_headline(record: Record) -> str:
     """The best stage's score, and what each stage added."""
     best = record.best_stage
     if best is None:
-        return "Not one validation yet."
+        return "No validation has left a score here."
     result = record.stages[best]
     scored = sum(iou is not None for iou in result.class_iou)
     images = record.summary.scored_images if record.summary else None
@@ -39,7 +39,7 @@ def runs_headline(records: Sequence[Record]) -> str:
         record.name: record.stages[record.best_stage].mean_iou for record in records if record.best_stage is not None
     }
     if not scores:
-        return "Not one validation yet."
+        return "No validation has left a score here."
     best, first = max(scores, key=scores.__getitem__), records[0].name
     others = {name: score for name, score in scores.items() if name != best}
     sentence = f"{best} is best with {percent(scores[best])} % mean IoU"

@@ -116,6 +116,47 @@ def test_what_a_file_says_is_judged_whoever_sealed_it(saved: Path, tmp_path: Pat
         read_network(tmp_path / "a.safetensors")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": None},
+        {"classes": {"names": ["a", "b"]}},
+        {"classes": {"names": ["a", ["b"]], "palette": [[0, 0, 0]] * 2}},
+        {"classes": {"names": ["a", "b"], "palette": [[0, 0, "red"], [0, 0]]}},
+        {"classes": {"names": torch.zeros(2), "palette": torch.zeros(2, 3)}},
+        {"progress": "joint"},
+        {"progress": {"stage": "last"}},
+        {"runtime": {"precision": 16}},
+        {"runtime": []},
+        {"config": [1]},
+        {"model": {"frontend.fc6.weight": [[1.0]]}},
+        {"model": torch.zeros(3)},
+    ],
+)
+def test_what_a_checkpoint_says_is_judged_whoever_sealed_it(
+    saved: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    checkpoint.save(tmp_path / "a.pt", {**checkpoint.load(saved / "run.pt"), **changes})
+    with pytest.raises(DamagedFileError, match=r"a\.pt: not written by this project"):
+        read_network(tmp_path / "a.pt")
+
+
+def test_a_checkpoint_may_lack_what_older_versions_did_not_write(saved: Path, tmp_path: Path) -> None:
+    content = checkpoint.load(saved / "run.pt")
+    colors = [tuple(color) for color in content["classes"]["palette"]]
+    older = {**content, "classes": {**content["classes"], "palette": colors}}
+    checkpoint.save(tmp_path / "a.pt", {key: older[key] for key in older.keys() - {"geometry", "versions"}})
+    description = read_network(tmp_path / "a.pt").description
+    assert description.palette == content["classes"]["palette"] and not description.geometry
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
+def test_a_program_for_others_is_answered_with_the_file_to_give_instead(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"give the checkpoint .*, or the model\.safetensors beside it"):
+        read_network(tmp_path / name)
+
+
 def test_a_file_of_a_later_format_asks_for_an_update(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
