@@ -104,6 +104,17 @@ SubmissionName = Literal["voc", "voc_comp5", "cityscapes"]
 ResultKind = Literal["ids", "overlays", "confidence", "entropy"]
 # What the values of `ids` are. train: the classes' positions, 0, 1, 2, ...; raw: the data set's own ids (or colours).
 IdKind = Literal["train", "raw"]
+# The id in the label files that means a class, or a list of all that do; of colours likewise, [r, g, b].
+ClassIds = Annotated[
+    Annotated[int, Tag("one")] | Annotated[list[int], Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+]
+ClassColors = Annotated[
+    Annotated[list[int], Tag("one")] | Annotated[list[list[int]], Tag("several")],
+    Discriminator(
+        lambda value: "several" if value and isinstance(value, list) and isinstance(value[0], list) else "one"
+    ),
+]
 ExportFormat = Literal["safetensors", "onnx", "pt2"]  # weights for this project; programs for others
 
 
@@ -156,10 +167,13 @@ class FolderConfig(Section):
     labels: str = "{split}/labels"
     image_suffix: str = ""  # what follows the common part of the name; empty: any image extension
     label_suffix: str = ".png"
-    list_file: str = ""  # e.g. "{split}.txt": one sample name a line, or "image label"; empty: all files
+    # E.g. "{split}.txt": one sample name a line, or "image label", with blanks in quotes; empty: all files.
+    list_file: str = ""
     class_names: list[str] = []
-    palette: list[list[int]] = []  # one [r, g, b] a class; empty: clear ones, made up
-    label_ids: list[int] = []  # raw id of each class in the files; empty: 0, 1, 2, ...
+    # One [r, g, b] a class; of rgb_labels, a list of them where several mean it; empty: clear ones, made up.
+    palette: list[ClassColors] = []
+    # Raw id of each class in the files, 0 to 65535, or a list of all that mean it; empty: 0, 1, 2, ...
+    label_ids: list[ClassIds] = []
     ignore_ids: list[int] = [255]  # raw ids that mean void
     rgb_labels: bool = False  # labels are colours of `palette` and `void_colors`, not ids
     void_colors: list[list[int]] = []  # [r, g, b] each; of rgb_labels, what means void

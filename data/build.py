@@ -15,7 +15,7 @@ from data.camvid import open_camvid
 from data.cityscapes import open_cityscapes
 from data.dataset import FileSet, ImageSet
 from data.folder import open_folder
-from data.folder import raw_ids as folder_ids
+from data.folder_labels import raw_ids as folder_ids
 from data.kitti import open_kitti
 from data.labels import CITYSCAPES_LABEL_IDS
 from data.shapes import Shapes
@@ -56,7 +56,10 @@ def open_images(config: DataConfig, split: str, *, needs_labels: bool = True) ->
 
 
 def raw_ids(config: DataConfig, num_classes: int) -> Sequence[int]:
-    """The id that each class has in the data set's own files; where colours mean classes, its position."""
+    """The id that each class has in the data set's own files, the first where several mean it.
+
+    Where colours mean classes, its position.
+    """
     match config.name:
         case "cityscapes":
             return CITYSCAPES_LABEL_IDS

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from data.dataset import FileSet, Pair, read_label
 from data.files import SPLIT_HINT, Shelf, missing, pair_folders, require_files
-from data.folder import read_names
 from data.labels import CAMVID, VOID, ColorDecoder, IdDecoder, id_table
+from data.lists import read_names
 from data.palette import Color
 
 # Raw ids of the 12-id edition in our order: Building, Tree, Sky, Car, Sign, Road, Pedestrian, Fence, Pole, Sidewalk,
