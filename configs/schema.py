@@ -6,9 +6,10 @@ torch.
 """
 
 import os
+import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag
 from pydantic_core import PydanticCustomError
 
 VOID = 255  # the label that is neither trained on nor scored, in every data set
@@ -35,6 +36,23 @@ def none_or(length: int) -> AfterValidator:
         return values
 
     return AfterValidator(check)
+
+
+def group_pattern(text: str) -> str:
+    """A regular expression with parentheses; empty: none."""
+    try:
+        num_groups = re.compile(text).groups
+    except (re.error, OverflowError, RecursionError):
+        num_groups = 0
+    if text and num_groups == 0:
+        raise PydanticCustomError("group_pattern", "a regular expression with parentheses, such as ^([^_]+)_,")
+    return text
+
+
+def texts(value: object) -> object:
+    """One text, or a list of them, as a list; what looks like a number, patient 12, arrives as one."""
+    parts = value if isinstance(value, list) else [] if value is None else [value]
+    return [str(part) if type(part) is int else part for part in parts]
 
 
 FilePath = Annotated[str, AfterValidator(os.path.expanduser)]  # a file or folder: a leading `~` is the home folder
@@ -177,6 +195,12 @@ class FolderConfig(Section):
     ignore_ids: list[int] = [255]  # raw ids that mean void
     rgb_labels: bool = False  # labels are colours of `palette` and `void_colors`, not ids
     void_colors: list[list[int]] = []  # [r, g, b] each; of rgb_labels, what means void
+    # Searched for in every sample's name (its path, without suffix): what its first parentheses hold names the group
+    # of the sample, a drive, a patient, a camera. E.g. ^([^_]+)_; empty: no groups.
+    group: Annotated[str, AfterValidator(group_pattern)] = ""
+    # Where there is no validation split: the share of train_split that becomes it, chosen by a hash of the names, or of
+    # the groups where there are some, so that files that are added move no others.
+    val_share: float = Field(0.0, ge=0, le=0.9)
 
 
 class DataConfig(Section):
@@ -186,6 +210,8 @@ class DataConfig(Section):
     train_split: str = "train"
     val_split: str = "val"
     download: bool = False  # VOC only: fetch it through torchvision if it is not there
+    # Groups of train_split (drives of CamVid, data.folder.group) that are not trained on; they become val_split.
+    hold_out: Annotated[list[str], BeforeValidator(texts)] = []
     limit: int | None = Field(None, ge=1)  # use only the first so many samples of each split
     # Of the training pixels; used if the weights set none.
     mean_rgb: MeanRgb = []

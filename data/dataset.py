@@ -1,7 +1,7 @@
 """A data set in files: one image and one label read, checked, and turned into RGB bytes and train ids."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -59,7 +59,8 @@ class FileSet:
     """The `ImageSet` of every data set that lies in files.
 
     `read_label` is None where the split has no labels, as the test sets of the benchmarks. `num_in_split` counts the
-    samples before `first` left some out; 0 where it was not called.
+    samples before `first` left some out; 0 where it was not called. `group_of` is what a pair's name says of where the
+    sample is from, a drive or a patient; None where names say nothing.
     """
 
     title: str
@@ -68,6 +69,7 @@ class FileSet:
     classes: ClassSet
     read_label: LabelReader | None
     num_in_split: int = 0
+    group_of: Callable[[str], str] | None = None
 
     def __post_init__(self) -> None:
         if not self.pairs:
@@ -100,8 +102,7 @@ class FileSet:
 
     def first(self, limit: int | None) -> "FileSet":
         """The first `limit` samples; None: all."""
-        kept = self.pairs[:limit]
-        return FileSet(self.title, self.split, kept, self.classes, self.read_label, num_in_split=len(self.pairs))
+        return replace(self, pairs=self.pairs[:limit], num_in_split=len(self.pairs))
 
     def describe(self) -> str:
         count = f"{len(self)}" if self.num_in_split in (0, len(self)) else f"first {len(self)} of {self.num_in_split}"

@@ -1,5 +1,6 @@
 """One's own data set: which image and which label are a sample."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -21,14 +22,34 @@ def open_folder(root: Path, split: str, config: FolderConfig) -> FileSet:
     classes, decoder = label_meanings(config)
     images, labels = (root / pattern.replace("{split}", split) for pattern in (config.images, config.labels))
     if config.list_file:
-        source = root / config.list_file.replace("{split}", split)
+        source = source_of(root, split, config)
         pairs = require_files(_listed(read_list(source), root, images, labels, config), source)
     else:
         pairs = pair_folders(images, labels, config.image_suffix, config.label_suffix)
     if isinstance(decoder, IdDecoder) and may_be_masks(config):
         masks = Masks([pair.label for pair in pairs], partial(read_label, decoder=decoder))
         decoder = replace(decoder, masks=masks.evidence)
-    return FileSet(f"folder {readable(root)}", split, pairs, classes, partial(read_label, decoder=decoder))
+    group_of = partial(_group_of, re.compile(config.group)) if config.group else None
+    if group_of is not None:
+        for pair in pairs:
+            group_of(pair.name)  # refuses a name without a group now
+    read = partial(read_label, decoder=decoder)
+    return FileSet(f"folder {readable(root)}", split, pairs, classes, read, group_of=group_of)
+
+
+def source_of(root: Path, split: str, config: FolderConfig) -> Path:
+    """What says which samples a split has: its list, or else its folder of images."""
+    return root / (config.list_file or config.images).replace("{split}", split)
+
+
+def _group_of(pattern: re.Pattern[str], name: str) -> str:
+    match = pattern.search(name)
+    if not match or not match[1]:
+        raise UserError(
+            f"data.folder.group={pattern.pattern}: it finds no group in the name {readable(name)}, and every sample "
+            "needs one; correct the expression, or the name"
+        )
+    return readable(match[1])
 
 
 def _listed(lines: Iterable[Line], root: Path, images: Path, labels: Path, config: FolderConfig) -> list[Pair]:
