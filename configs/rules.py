@@ -321,6 +321,9 @@ def _data(data: DataConfig) -> list[str]:
             "data.folder.class_names=[]: the classes of your labels are required, in the order of their ids; "
             "for example data.folder.class_names=[road,house,tree]"
         )
+    for set_name, part in data.folder.sets.items() if data.name == "folder" and data.root else ():
+        key, root = f"data.folder.sets.{set_name}.root", str(Path(data.root or "", part.root))
+        problems += missing_folder(key, root, "this set") + unloggable(key, root)
     problems += split_problems(data)
     augment = data.augment
     if augment.scale_min > augment.scale_max:

@@ -49,6 +49,13 @@ def group_pattern(text: str) -> str:
     return text
 
 
+def set_name(text: str) -> str:
+    """The first part of a path."""
+    if not re.fullmatch(r"\w[\w.-]*", text):
+        raise PydanticCustomError("set_name", "a name of letters, digits and _ . - for each set")
+    return text
+
+
 def texts(value: object) -> object:
     """One text, or a list of them, as a list; what looks like a number, patient 12, arrives as one."""
     parts = value if isinstance(value, list) else [] if value is None else [value]
@@ -173,6 +180,23 @@ class ShapesConfig(Section):
     num_val: int = Field(102, ge=1)
 
 
+class FolderSetConfig(Section):
+    """One of the sets of a `FolderConfig`: where it lies, and what differs there. Null: as in `FolderConfig`."""
+
+    root: FilePath  # relative: below data.root
+    splits: list[str] = []  # that have its images; empty: all
+    images: str | None = None
+    labels: str | None = None
+    image_suffix: str | None = None
+    label_suffix: str | None = None
+    list_file: str | None = None
+    palette: list[ClassColors] | None = None
+    label_ids: list[ClassIds] | None = None
+    ignore_ids: list[int] | None = None
+    rgb_labels: bool | None = None
+    void_colors: list[list[int]] | None = None
+
+
 class FolderConfig(Section):
     """Where the files of one's own data set lie and what the ids in its labels mean.
 
@@ -201,6 +225,9 @@ class FolderConfig(Section):
     # Where there is no validation split: the share of train_split that becomes it, chosen by a hash of the names, or of
     # the groups where there are some, so that files that are added move no others.
     val_share: float = Field(0.0, ge=0, le=0.9)
+    # Several sets as one, each under a name that its samples' names begin with: night/000001. Empty: one set in
+    # data.root. E.g. {day: {root: day}, night: {root: night, label_ids: [7, 11]}}
+    sets: dict[Annotated[str, AfterValidator(set_name)], FolderSetConfig] = {}
 
 
 class DataConfig(Section):

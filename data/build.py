@@ -17,6 +17,7 @@ from data.cityscapes import open_cityscapes
 from data.dataset import FileSet, ImageSet
 from data.folder import open_folder
 from data.folder_labels import raw_ids as folder_ids
+from data.joined import open_joined
 from data.kitti import open_kitti
 from data.labels import CITYSCAPES_LABEL_IDS
 from data.shapes import Shapes
@@ -59,7 +60,7 @@ def _open_files(config: DataConfig, split: str) -> FileSet:
         case "kitti":
             return open_kitti(root, split)
         case "folder":
-            return open_folder(root, split, config.folder)
+            return (open_joined if config.folder.sets else open_folder)(root, split, config.folder)
         case "shapes":
             raise AssertionError("the built-in scenes lie in no files")
 
@@ -67,7 +68,7 @@ def _open_files(config: DataConfig, split: str) -> FileSet:
 def raw_ids(config: DataConfig, num_classes: int) -> Sequence[int]:
     """The id that each class has in the data set's own files, the first where several mean it.
 
-    Where colours mean classes, its position.
+    Where colours mean classes, its position; of joined sets, as those without `label_ids` of their own have it.
     """
     match config.name:
         case "cityscapes":

@@ -29,12 +29,18 @@ def open_folder(root: Path, split: str, config: FolderConfig) -> FileSet:
     if isinstance(decoder, IdDecoder) and may_be_masks(config):
         masks = Masks([pair.label for pair in pairs], partial(read_label, decoder=decoder))
         decoder = replace(decoder, masks=masks.evidence)
-    group_of = partial(_group_of, re.compile(config.group)) if config.group else None
-    if group_of is not None:
-        for pair in pairs:
-            group_of(pair.name)  # refuses a name without a group now
-    read = partial(read_label, decoder=decoder)
-    return FileSet(f"folder {readable(root)}", split, pairs, classes, read, group_of=group_of)
+    images_of_split = FileSet(f"folder {readable(root)}", split, pairs, classes, partial(read_label, decoder=decoder))
+    return in_groups(images_of_split, config.group)
+
+
+def in_groups(images: FileSet, pattern: str) -> FileSet:
+    """The set with what `FolderConfig.group` finds in its names. Raises UserError for a name without a group."""
+    if not pattern:
+        return images
+    group_of = partial(_group_of, re.compile(pattern))
+    for pair in images.pairs:
+        group_of(pair.name)
+    return replace(images, group_of=group_of)
 
 
 def source_of(root: Path, split: str, config: FolderConfig) -> Path:

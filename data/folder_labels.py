@@ -14,16 +14,11 @@ MAX_ID = 65_535  # of 16-bit gray
 
 
 def label_meanings(config: FolderConfig) -> tuple[ClassSet, IdDecoder | ColorDecoder]:
-    """The classes, each shown in the first of its colours, and how a label file is decoded.
+    """The classes, and how a label file is decoded.
 
     Raises UserError, which names the key, for a wrong config.
     """
-    colors = _colors_of_class(config)
-    try:
-        palette = tuple(several[0] for several in colors) or distinct_palette(len(config.class_names))
-        classes = ClassSet(tuple(config.class_names), palette)
-    except UserError as error:
-        raise UserError(f"data.folder.class_names, data.folder.palette: {error}; correct these two keys") from None
+    colors, classes = _colors_of_class(config), class_set(config)
     void_colors = _void_colors(config, colors)
     if not config.rgb_labels:
         return classes, _id_decoder(config)
@@ -39,6 +34,15 @@ def label_meanings(config: FolderConfig) -> tuple[ClassSet, IdDecoder | ColorDec
         "if it means void, or correct the file"
     )
     return classes, ColorDecoder(meanings | dict.fromkeys(void_colors, VOID), hint)
+
+
+def class_set(config: FolderConfig) -> ClassSet:
+    """The classes, each shown in the first of its colours."""
+    palette = tuple(several[0] for several in _colors_of_class(config)) or distinct_palette(len(config.class_names))
+    try:
+        return ClassSet(tuple(config.class_names), palette)
+    except UserError as error:
+        raise UserError(f"data.folder.class_names, data.folder.palette: {error}; correct these two keys") from None
 
 
 def may_be_masks(config: FolderConfig) -> bool:

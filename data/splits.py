@@ -11,7 +11,7 @@ from pathlib import Path
 from configs.errors import UserError
 from configs.schema import DataConfig
 from data.dataset import FileSet, ImageSet
-from data.folder import source_of
+from data.joined import sources_of
 from data.names import readable
 
 MOST_NAMED = 12  # groups in a line
@@ -74,13 +74,13 @@ def _names_in_groups(whole: FileSet, config: DataConfig) -> set[str]:
 def _names_in_share(whole: FileSet, config: DataConfig) -> set[str]:
     """Those whose hash, as a number from 0 to 1, lies below the share: no name depends on another."""
     share, key = config.folder.val_share, f"data.folder.val_share={config.folder.val_share}"
-    train, val = (
-        source_of(Path(config.root or ""), name, config.folder) for name in (config.train_split, config.val_split)
-    )
-    if val != train and os.path.exists(val):
+    root, folder = Path(config.root or ""), config.folder
+    train, val = (sources_of(root, split, folder) for split in (config.train_split, config.val_split))
+    existing = [path for path in val if path not in train and os.path.exists(path)]
+    if existing:
         raise UserError(
-            f"{key}: there is a split {config.val_split} already, {readable(val)}, and a share is taken where there is "
-            "none; set data.folder.val_share=0, or name the share otherwise by data.val_split"
+            f"{key}: there is a split {config.val_split} already, {readable(existing[0])}, and a share is taken where "
+            "there is none; set data.folder.val_share=0, or name the share otherwise by data.val_split"
         )
     units = {pair.name: _group(whole, pair.name) if whole.group_of else readable(pair.name) for pair in whole.pairs}
     held_out = {name for name, unit in units.items() if _hash_fraction(unit) < share}
