@@ -119,6 +119,7 @@ ClassWeights = Annotated[
 ]
 Precision = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 where the processor multiplies it natively
 Device = Literal["auto", "cpu", "gpu"]
+OnError = Literal["raise", "skip"]
 Resume = Literal["never", "auto"]
 # The evaluation server that label maps are written for (data/servers.py). voc: comp6, any training data; voc_comp5: a
 # network that was trained on VOC's own data alone, without ImageNet and SBD.
@@ -240,6 +241,10 @@ class DataConfig(Section):
     # Groups of train_split (drives of CamVid, data.folder.group) that are not trained on; they become val_split.
     hold_out: Annotated[list[str], BeforeValidator(texts)] = []
     limit: int | None = Field(None, ge=1)  # use only the first so many samples of each split
+    # Of samples in files that cannot be read, or do not fit. raise: the run ends there. skip: every sample is read once
+    # at the start, and at most max_skipped of a split are left out, by name.
+    on_error: OnError = "raise"
+    max_skipped: int = Field(10, ge=0)
     # Of the training pixels; used if the weights set none.
     mean_rgb: MeanRgb = []
     augment: AugmentConfig = AugmentConfig()

@@ -21,6 +21,7 @@ from data.joined import open_joined
 from data.kitti import open_kitti
 from data.labels import CITYSCAPES_LABEL_IDS
 from data.shapes import Shapes
+from data.skipping import without_damaged
 from data.splits import open_split
 from data.voc import open_voc
 
@@ -28,10 +29,10 @@ DIGESTED_PAIRS = 16  # of a split, about so many images and labels are read for 
 
 
 def open_images(config: DataConfig, split: str, *, needs_labels: bool = True) -> ImageSet:
-    """The split of the data set that `config.name` names, its first `config.limit` samples. Reads no pixels.
+    """The split of the data set that `config.name` names, its first `config.limit` samples.
 
-    Raises UserError where the root, the split, single files, or labels that are needed are not there, or the config
-    does not fit.
+    Reads no pixels, unless `config.on_error` is skip. Raises UserError where the root, the split, single files, or
+    labels that are needed are not there, or the config does not fit.
     """
     if config.name == "shapes":
         limit = config.limit or max(config.shapes.num_train, config.shapes.num_val)
@@ -44,7 +45,8 @@ def open_images(config: DataConfig, split: str, *, needs_labels: bool = True) ->
             f"eval.py submission={config.name} split={split} writes what the server takes, predict.py labels images; "
             "or choose a split with labels"
         )
-    return images.first(config.limit)
+    images = images.first(config.limit)
+    return images if config.on_error == "raise" else without_damaged(images, config.max_skipped)
 
 
 def _open_files(config: DataConfig, split: str) -> FileSet:
