@@ -42,7 +42,7 @@ def group_lines(train_set: ImageSet, val_set: ImageSet) -> list[str]:
     train, val = _group_sizes(train_set), _group_sizes(val_set)
     if not train or not val:
         return []
-    lines = [f"groups: {_listing(train)} to train on; {_listing(val)} to score"]
+    lines = [f"images of each group: {_listing(train)} to train on; {_listing(val)} to score"]
     shared = Counter({group: count for group, count in val.items() if group in train})
     if shared:
         lines.append(
@@ -60,13 +60,13 @@ def _names_in_groups(whole: FileSet, config: DataConfig) -> set[str]:
             nearest = get_close_matches(group, sizes, n=1)
             hint = f"did you mean {nearest[0]}? " if nearest else ""
             raise UserError(
-                f"{key}: {config.train_split} has no group {readable(group)}; {hint}groups: {_listing(sizes)}; correct "
-                "the key"
+                f"{key}: {config.train_split} has no group {readable(group)}; {hint}groups and their images: "
+                f"{_listing(sizes)}; correct the key"
             )
     if len(set(config.hold_out)) == len(sizes):
         raise UserError(
-            f"{key}: nothing is left to train on; {config.train_split} has these groups: {_listing(sizes)}; hold out "
-            "fewer of them"
+            f"{key}: nothing is left to train on; {config.train_split} has these groups and images: {_listing(sizes)}; "
+            "hold out fewer of them"
         )
     return {pair.name for pair in whole.pairs if _group(whole, pair.name) in config.hold_out}
 
@@ -110,5 +110,5 @@ def _group_sizes(images: ImageSet) -> Counter[str]:
 
 
 def _listing(sizes: Counter[str]) -> str:
-    named = [f"{readable(group)} ({count} images)" for group, count in list(sizes.items())[:MOST_NAMED]]
+    named = [f"{readable(group)} ({count})" for group, count in list(sizes.items())[:MOST_NAMED]]
     return ", ".join(named) + (f" and {len(sizes) - MOST_NAMED} more" if len(sizes) > MOST_NAMED else "")

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from configs.compose import compose, composed
 from configs.errors import ConfigError
-from configs.schema import Config, DataConfig
+from configs.evaluation import evaluation_config
+from configs.schema import Config, DataConfig, EvalConfig, FolderSetConfig
 from configs.validation import validated, with_changes
 from data.build import open_images
 from data.labels import VOID
@@ -65,6 +67,24 @@ def test_a_set_is_a_group_where_the_expression_says_so(root: Path) -> None:
     train, val = (open_images(config, split) for split in ("train", "val"))
     assert {train.name(index) for index in range(len(train))} == {"city/1", "city/2"}
     assert [val.name(index) for index in range(len(val))] == ["fields/1"] and val.read(0)[1][0, 1] == 0
+
+
+def test_sets_are_typed_at_once_or_key_by_key_and_a_checkpoints_may_lie_elsewhere(root: Path) -> None:
+    words = ["data=folder", f"data.root={root}", "data.folder.class_names=[ground,thing]"]
+    words += ["data.folder.sets={city: {root: city}}", "data.folder.sets.fields.root=fields"]
+    words += ["data.folder.sets.fields.label_ids=[[7,8],300]"]
+    config = compose(words)
+    assert config.data.folder.sets == {
+        "city": FolderSetConfig(root="city"),
+        "fields": FolderSetConfig(root="fields", label_ids=[[7, 8], 300]),
+    }
+    (root / "best.pt").touch()
+    request = composed(EvalConfig, [f"checkpoint={root / 'best.pt'}", "data.folder.sets.city.root=/elsewhere"])
+    sets = evaluation_config(config, "float32", request).data.folder.sets
+    assert sets == {**config.data.folder.sets, "city": FolderSetConfig(root="/elsewhere")}
+    for typed in ("city", "[city]", "3"):
+        with pytest.raises(ConfigError, match=r"data\.folder\.sets=.*settings under names are required"):
+            compose([*words[:3], f"data.folder.sets={typed}"])
 
 
 @pytest.mark.parametrize(

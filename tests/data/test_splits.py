@@ -61,13 +61,11 @@ def test_the_first_lines_of_a_run_count_the_images_of_every_group_and_warn_of_sh
     config = write_patients(tmp_path)
     write_samples(tmp_path, "val", "bob_9", "dee_0")
     groups, warning = group_lines(open_images(config, "train"), open_images(config, "val"))
-    assert groups == (
-        "groups: ann (3 images), bob (2 images), cy (4 images) to train on; bob (1 images), dee (1 images) to score"
-    )
-    assert warning.startswith("warning: 1 of the 2 images to score are of groups to train on, bob (1 images); ")
+    assert groups == "images of each group: ann (3), bob (2), cy (4) to train on; bob (1), dee (1) to score"
+    assert warning.startswith("warning: 1 of the 2 images to score are of groups to train on, bob (1); ")
     held_out = config.model_copy(update={"hold_out": ["bob"]})
     (line,) = group_lines(open_images(held_out, "train"), open_images(held_out, "val"))
-    assert line == "groups: ann (3 images), cy (4 images) to train on; bob (2 images) to score"
+    assert line == "images of each group: ann (3), cy (4) to train on; bob (2) to score"
     voc = write_voc(tmp_path / "voc")
     assert group_lines(open_images(voc, "train"), open_images(voc, "val")) == []
 
@@ -76,7 +74,7 @@ def test_of_many_groups_twelve_are_named(tmp_path: Path) -> None:
     write_samples(tmp_path, "train", *(f"{number:02d}_x" for number in range(20)))
     config = folder_config(tmp_path, group="(.+)_").model_copy(update={"hold_out": ["07"]})
     (line,) = group_lines(open_images(config, "train"), open_images(config, "val"))
-    assert "12 (1 images) and 7 more to train on; 07 (1 images) to score" in line
+    assert "12 (1) and 7 more to train on; 07 (1) to score" in line
 
 
 def test_a_share_of_the_training_split_is_as_large_as_set_and_every_name_is_in_one_part(tmp_path: Path) -> None:
@@ -127,8 +125,8 @@ def test_a_set_with_groups_travels_to_the_processes_that_read_it(tmp_path: Path)
 @pytest.mark.parametrize(
     ("hold_out", "complaint"),
     [
-        (["bbo"], r"train has no group bbo; did you mean bob\? groups: ann \(3 images\), bob"),
-        (["zz"], r"train has no group zz; groups: ann"),
+        (["bbo"], r"train has no group bbo; did you mean bob\? groups and their images: ann \(3\), bob"),
+        (["zz"], r"train has no group zz; groups and their images: ann"),
         (["ann", "bob", "cy"], "nothing is left to train on"),
     ],
 )
