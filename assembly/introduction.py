@@ -7,13 +7,17 @@ from assembly.protocol import deviations
 from configs.notices import notices
 from configs.schema import Config
 from data.build import leaks
-from data.dataset import ImageSet
+from data.dataset import FileSet, ImageSet
+from data.splits import group_lines
 from models.describe import network_line, schedule_verdict
 
 
 def introduction(config: Config, train_set: ImageSet, val_set: ImageSet) -> Iterator[str]:
     """The lines that a run logs before its first stage; warnings begin with "warning: "."""
-    yield from (train_set.describe(), val_set.describe(), network_line(config.model))
+    yield from (train_set.describe(), val_set.describe(), *group_lines(train_set, val_set))
+    for images in (train_set, val_set):
+        yield from (f"left out: {reason}" for reason in (images.left_out if isinstance(images, FileSet) else ()))
+    yield network_line(config.model)
     crop_px = context_crop_px(config)
     if crop_px:
         yield from schedule_verdict(config.model, crop_px)

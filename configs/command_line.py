@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from pydantic.fields import FieldInfo
 
-from configs.keys import Key, known_keys, takes_text, unknown_key, unknown_option
+from configs.keys import Key, known_keys, takes_names, takes_text, unknown_key, unknown_option
 from configs.schema import Section
 from configs.validation import section_message, shown
 from configs.words import Setting, open_brackets, settings_of
@@ -77,11 +77,12 @@ class CommandLine:
         if options and not value.startswith("{"):
             return self._choice(setting, options)
         place = next((known[part] for part in _parents(key) if part in known), None)
-        if isinstance(place, FieldInfo):
+        if isinstance(place, FieldInfo) and not takes_names(place):
             self.problems.append(sign + unknown_key(key, known, self.groups))
             return None
         takes_any_text = key in known and takes_text(known[key])
         has_default = isinstance(known.get(key), FieldInfo) and not key.startswith(self.without_defaults)
+        has_default = has_default and not takes_names(known[key])  # names are added to it
         key_element = key if has_default else f"++{key}"
         try:
             override = PARSER.parse_override(f"{key_element}={value}")
@@ -97,6 +98,11 @@ class CommandLine:
         field = known.get(key)
         if isinstance(field, FieldInfo) and get_origin(field.annotation) is list and isinstance(override.value(), dict):
             self.problems.append(f"{key}={value}: a list is required; lists are written {key}=[1,2,4]")
+            return None
+        if takes_names(field) and not isinstance(override.value(), dict):
+            self.problems.append(
+                f"{key}={value}: settings under names are required; write {key}={{NAME: {{KEY: VALUE}}}}"
+            )
             return None
         is_number = isinstance(override.value(), int | float)
         # A folder named 2024_05 stays one.

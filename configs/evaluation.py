@@ -4,7 +4,7 @@ from omegaconf import OmegaConf
 
 from configs.errors import ConfigError
 from configs.files import FOLDER
-from configs.rules import authors_problems, scenes_problems
+from configs.rules import authors_problems, scenes_problems, split_problems
 from configs.schema import Config, DataConfig, EvalConfig, ModelConfig, PredictConfig, ResizeConfig, ValidationConfig
 from configs.validation import validated, with_changes
 
@@ -43,7 +43,7 @@ def evaluation_config(trained: Config, precision: str, request: EvalConfig | Pre
             "runtime": with_changes(trained.runtime, runtime, "runtime"),
         }
     )
-    problems = scenes_problems(config.data)
+    problems = scenes_problems(config.data) + split_problems(config.data)
     if config.validation.protocol == "authors":
         problems += authors_problems(config.model, config.validation)
         if request.precision not in (None, "float32"):

@@ -32,9 +32,20 @@ def known_keys(section: type[Section], parent: str = "") -> dict[str, Key]:
     return known
 
 
+def takes_names(key: Key | None) -> bool:
+    """Whether the value of a key is sections under names that a user gives."""
+    return isinstance(key, FieldInfo) and get_origin(key.annotation) is dict
+
+
+def named_section(key: FieldInfo) -> type[Section]:
+    """What each name of such a key stands for."""
+    section: type[Section] = get_args(key.annotation)[1]
+    return section
+
+
 def takes_text(key: Key) -> bool:
     """Whether the value of a key is any text, a path for example."""
-    if not isinstance(key, FieldInfo) or get_origin(key.annotation) is list:
+    if not isinstance(key, FieldInfo) or get_origin(key.annotation) is list or takes_names(key):
         return False
     return key.annotation is str or str in map(_plain_type, get_args(key.annotation))
 

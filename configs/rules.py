@@ -323,6 +323,10 @@ def _data(data: DataConfig) -> list[str]:
             "data.folder.class_names=[]: the classes of your labels are required, in the order of their ids; "
             "for example data.folder.class_names=[road,house,tree]"
         )
+    for set_name, part in data.folder.sets.items() if data.name == "folder" and data.root else ():
+        key, root = f"data.folder.sets.{set_name}.root", str(Path(data.root or "", part.root))
+        problems += missing_folder(key, root, "this set") + unloggable(key, root)
+    problems += split_problems(data)
     augment = data.augment
     if augment.scale_min > augment.scale_max:
         problems.append(
@@ -348,6 +352,29 @@ def _voc(data: DataConfig) -> list[str]:
             "years have the same images; write [train2014,val2014] or [train2017,val2017]"
         )
     return problems
+
+
+def split_problems(data: DataConfig) -> list[str]:
+    """What keeps groups from being held out; empty if nothing does."""
+    if not data.hold_out:
+        return []
+    key, is_folder = f"data.hold_out={shown(data.hold_out)}", data.name == "folder"
+    if is_folder and data.folder.val_share:
+        return [
+            f"{key}: data.folder.val_share={shown(data.folder.val_share)} takes another validation split from "
+            f"{data.train_split}; there is one; set data.folder.val_share=0, or leave hold_out out"
+        ]
+    if is_folder and not data.folder.group:
+        return [
+            f"{key}: it is not known which image is of which group; set data.folder.group to a regular expression "
+            "whose parentheses hold the group in an image's name, for example 'data.folder.group=^([^_]+)_'"
+        ]
+    if not is_folder and data.name != "camvid":
+        return [
+            f"{key}: the images of {data.name} have no groups; those of camvid have, its drives, and with "
+            "data.folder.group one's own; set data.hold_out=[], or use data=camvid or data=folder"
+        ]
+    return []
 
 
 def scenes_problems(data: DataConfig) -> list[str]:

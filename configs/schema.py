@@ -6,9 +6,10 @@ torch.
 """
 
 import os
+import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag
 from pydantic_core import PydanticCustomError
 
 VOID = 255  # the label that is neither trained on nor scored, in every data set
@@ -36,6 +37,30 @@ def none_or(length: int) -> AfterValidator:
         return values
 
     return AfterValidator(check)
+
+
+def group_pattern(text: str) -> str:
+    """A regular expression with parentheses; empty: none."""
+    try:
+        num_groups = re.compile(text).groups
+    except (re.error, OverflowError, RecursionError):
+        num_groups = 0
+    if text and num_groups == 0:
+        raise PydanticCustomError("group_pattern", "a regular expression with parentheses, such as ^([^_]+)_,")
+    return text
+
+
+def set_name(text: str) -> str:
+    """The first part of a path."""
+    if not re.fullmatch(r"\w[\w.-]*", text):
+        raise PydanticCustomError("set_name", "a name of letters, digits and _ . - for each set")
+    return text
+
+
+def texts(value: object) -> object:
+    """One text, or a list of them, as a list; what looks like a number, patient 12, arrives as one."""
+    parts = value if isinstance(value, list) else [] if value is None else [value]
+    return [str(part) if type(part) is int else part for part in parts]
 
 
 FilePath = Annotated[str, AfterValidator(os.path.expanduser)]  # a file or folder: a leading `~` is the home folder
@@ -97,6 +122,7 @@ ClassWeights = Annotated[
 ]
 Precision = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 where the processor multiplies it natively
 Device = Literal["auto", "cpu", "gpu"]
+OnError = Literal["raise", "skip"]
 Resume = Literal["never", "auto"]
 # The evaluation server that label maps are written for (data/servers.py). voc: comp6, any training data; voc_comp5: a
 # network that was trained on VOC's own data alone, without ImageNet and SBD.
@@ -107,6 +133,17 @@ SubmissionName = Literal["voc", "voc_comp5", "cityscapes"]
 ResultKind = Literal["ids", "overlays", "confidence", "entropy"]
 # What the values of `ids` are. train: the classes' positions, 0, 1, 2, ...; raw: the data set's own ids (or colours).
 IdKind = Literal["train", "raw"]
+# The id in the label files that means a class, or a list of all that do; of colours likewise, [r, g, b].
+ClassIds = Annotated[
+    Annotated[int, Tag("one")] | Annotated[list[int], Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+]
+ClassColors = Annotated[
+    Annotated[list[int], Tag("one")] | Annotated[list[list[int]], Tag("several")],
+    Discriminator(
+        lambda value: "several" if value and isinstance(value, list) and isinstance(value[0], list) else "one"
+    ),
+]
 ExportFormat = Literal["safetensors", "onnx", "pt2"]  # weights for this project; programs for others
 
 
@@ -147,6 +184,23 @@ class ShapesConfig(Section):
     num_val: int = Field(102, ge=1)
 
 
+class FolderSetConfig(Section):
+    """One of the sets of a `FolderConfig`: where it lies, and what differs there. Null: as in `FolderConfig`."""
+
+    root: FilePath  # relative: below data.root
+    splits: list[str] = []  # that have its images; empty: all
+    images: str | None = None
+    labels: str | None = None
+    image_suffix: str | None = None
+    label_suffix: str | None = None
+    list_file: str | None = None
+    palette: list[ClassColors] | None = None
+    label_ids: list[ClassIds] | None = None
+    ignore_ids: list[int] | None = None
+    rgb_labels: bool | None = None
+    void_colors: list[list[int]] | None = None
+
+
 class FolderConfig(Section):
     """Where the files of one's own data set lie and what the ids in its labels mean.
 
@@ -159,13 +213,25 @@ class FolderConfig(Section):
     labels: str = "{split}/labels"
     image_suffix: str = ""  # what follows the common part of the name; empty: any image extension
     label_suffix: str = ".png"
-    list_file: str = ""  # e.g. "{split}.txt": one sample name a line, or "image label"; empty: all files
+    # E.g. "{split}.txt": one sample name a line, or "image label", with blanks in quotes; empty: all files.
+    list_file: str = ""
     class_names: list[str] = []
-    palette: list[list[int]] = []  # one [r, g, b] a class; empty: clear ones, made up
-    label_ids: list[int] = []  # raw id of each class in the files; empty: 0, 1, 2, ...
+    # One [r, g, b] a class; of rgb_labels, a list of them where several mean it; empty: clear ones, made up.
+    palette: list[ClassColors] = []
+    # Raw id of each class in the files, 0 to 65535, or a list of all that mean it; empty: 0, 1, 2, ...
+    label_ids: list[ClassIds] = []
     ignore_ids: list[int] = [255]  # raw ids that mean void
     rgb_labels: bool = False  # labels are colours of `palette` and `void_colors`, not ids
     void_colors: list[list[int]] = []  # [r, g, b] each; of rgb_labels, what means void
+    # Searched for in every sample's name (its path, without suffix): what its first parentheses hold names the group
+    # of the sample, a drive, a patient, a camera. E.g. ^([^_]+)_; empty: no groups.
+    group: Annotated[str, AfterValidator(group_pattern)] = ""
+    # Where there is no validation split: the share of train_split that becomes it, chosen by a hash of the names, or of
+    # the groups where there are some, so that files that are added move no others.
+    val_share: float = Field(0.0, ge=0, le=0.9)
+    # Several sets as one, each under a name that its samples' names begin with: night/000001. Empty: one set in
+    # data.root. E.g. {day: {root: day}, night: {root: night, label_ids: [7, 11]}}
+    sets: dict[Annotated[str, AfterValidator(set_name)], FolderSetConfig] = {}
 
 
 class DataConfig(Section):
@@ -177,7 +243,13 @@ class DataConfig(Section):
     train_split: str = "train"
     val_split: str = "val"
     download: bool = False  # VOC only: fetch it through torchvision if it is not there
+    # Groups of train_split (drives of CamVid, data.folder.group) that are not trained on; they become val_split.
+    hold_out: Annotated[list[str], BeforeValidator(texts)] = []
     limit: int | None = Field(None, ge=1)  # use only the first so many samples of each split
+    # Of samples in files that cannot be read, or do not fit. raise: the run ends there. skip: every sample is read once
+    # at the start, and at most max_skipped of a split are left out, by name.
+    on_error: OnError = "raise"
+    max_skipped: int = Field(10, ge=0)
     # Of the training pixels; used if the weights set none.
     mean_rgb: MeanRgb = []
     augment: AugmentConfig = AugmentConfig()

@@ -10,10 +10,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from configs.errors import ConfigError
-from configs.keys import did_you_mean, known_keys, unknown_key
+from configs.keys import Key, did_you_mean, known_keys, named_section, takes_names, unknown_key
 from configs.schema import Section
 
 Kind = TypeVar("Kind", bound=Section)
+NAME_FAULT = "[key]"  # pydantic's last word on the place of a name that is at fault
 TYPES = {"int": "a whole number", "float": "a number", "string": "a text", "bool": "true or false"}
 BOUNDS = {
     "greater_than": "greater than {}",
@@ -42,7 +43,8 @@ def without_errors(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
         return kind.model_validate(plain)
     except ValidationError as error:
         for detail in error.errors():
-            plain = _without(plain, [part for part in detail["loc"] if isinstance(part, str)])
+            place = detail["loc"] if detail["type"] != "missing" else detail["loc"][:-1]
+            plain = _without(plain, [part for part in place if isinstance(part, str) and part != NAME_FAULT])
         return kind.model_validate(plain)
 
 
@@ -75,18 +77,39 @@ def section_message(full: str, value: Any, section: type[Section]) -> str:
 def _messages(
     error: ValidationError, kind: type[Section], plain: Mapping[str, Any], parent: str, groups: Collection[str]
 ) -> Iterator[str]:
-    known = known_keys(kind, parent)
+    known = _with_given_names(known_keys(kind, parent), plain, parent)
     for detail in error.errors(include_url=False):
         names = _names(detail["loc"], known, parent)
         full = ".".join([parent, *names] if parent else names)
         if detail["type"] == "extra_forbidden":
             yield unknown_key(_first_leaf(full, detail["input"]), known, groups)
             continue
+        if detail["type"] == "missing":
+            yield f"{full}: it is required; write {full}=..."
+            continue
         key, value = known[full], functools.reduce(operator.getitem, names, plain)
-        if isinstance(key, FieldInfo):
+        if detail["loc"][-1] == NAME_FAULT:
+            yield f"{full}: {detail['msg']} is required"
+        elif isinstance(key, FieldInfo):
             yield f"{full}={shown(value)}: {_fault(detail, full, key)}"
         else:
             yield section_message(full, value, key)
+
+
+def _with_given_names(known: Mapping[str, Key], plain: Mapping[str, Any], parent: str) -> dict[str, Key]:
+    """The known keys, with those below every name that a user has given to a section."""
+    every = dict(known)
+    for full, key in known.items():
+        if not isinstance(key, FieldInfo) or not takes_names(key):
+            continue
+        value: Any = plain
+        for name in full.removeprefix(f"{parent}.").split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            every[full] = named_section(key)
+            for name in value:
+                every |= known_keys(named_section(key), f"{full}.{name}")
+    return every
 
 
 def _names(place: Sequence[str | int], known: Mapping[str, Any], parent: str) -> list[str]:
@@ -94,7 +117,7 @@ def _names(place: Sequence[str | int], known: Mapping[str, Any], parent: str) ->
     names: list[str] = []
     for part in place:
         full = ".".join([parent, *names] if parent else names)
-        if isinstance(part, int) or isinstance(known.get(full), FieldInfo):
+        if isinstance(part, int) or part == NAME_FAULT or isinstance(known.get(full), FieldInfo):
             break
         names.append(part)
     return names

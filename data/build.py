@@ -2,6 +2,7 @@
 
 import filecmp
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,51 +17,66 @@ from data.cityscapes import open_cityscapes
 from data.coco import open_coco_voc
 from data.dataset import FileSet, ImageSet
 from data.folder import open_folder
-from data.folder import raw_ids as folder_ids
+from data.folder_labels import raw_ids as folder_ids
+from data.joined import open_joined
 from data.kitti import open_kitti
 from data.labels import CITYSCAPES_LABEL_IDS
 from data.shapes import Shapes
+from data.skipping import without_damaged
+from data.splits import open_split
 from data.voc import open_voc
 
 DIGESTED_PAIRS = 16  # of a split, about so many images and labels are read for its digest
 
 
 def open_images(config: DataConfig, split: str, *, needs_labels: bool = True) -> ImageSet:
-    """The split of the data set that `config.name` names, its first `config.limit` samples. Reads no pixels.
+    """The split of the data set that `config.name` names, its first `config.limit` samples.
 
-    Raises UserError where the root, the split, single files, or labels that are needed are not there, or the config
-    does not fit.
+    Reads no pixels, unless `config.on_error` is skip. Raises UserError where the root, the split, single files, or
+    labels that are needed are not there, or the config does not fit.
     """
-    match config.name:
-        case "shapes":
-            limit = config.limit or max(config.shapes.num_train, config.shapes.num_val)
-            num_train, num_val = min(config.shapes.num_train, limit), min(config.shapes.num_val, limit)
-            return Shapes(config.shapes.model_copy(update={"num_train": num_train, "num_val": num_val}), split)
-        case "voc":
-            sbd_root = Path(config.sbd_root) if config.sbd_root else None
-            images = open_voc(_root(config), WITH_COCO.get(split, split), sbd_root, config.download)
-            if split in WITH_COCO:
-                coco_root = Path(config.coco_root) if config.coco_root else None
-                images = open_coco_voc(images, split, coco_root, config.coco_splits)
-        case "cityscapes":
-            images = open_cityscapes(_root(config), split)
-        case "camvid":
-            images = open_camvid(_root(config), split)
-        case "kitti":
-            images = open_kitti(_root(config), split)
-        case "folder":
-            images = open_folder(_root(config), split, config.folder)
+    if config.name == "shapes":
+        limit = config.limit or max(config.shapes.num_train, config.shapes.num_val)
+        num_train, num_val = min(config.shapes.num_train, limit), min(config.shapes.num_val, limit)
+        return Shapes(config.shapes.model_copy(update={"num_train": num_train, "num_val": num_val}), split)
+    images = open_split(config, split, partial(_open_files, config))
     if needs_labels and not images.has_labels:
         raise UserError(
             f"{images.describe()}: a score needs labels, and those of this split are kept by the evaluation server; "
             f"eval.py submission={config.name} split={split} writes what the server takes, predict.py labels images; "
             "or choose a split with labels"
         )
-    return images.first(config.limit)
+    images = images.first(config.limit)
+    return images if config.on_error == "raise" else without_damaged(images, config.max_skipped)
+
+
+def _open_files(config: DataConfig, split: str) -> FileSet:
+    root = _root(config)
+    match config.name:
+        case "voc":
+            sbd_root = Path(config.sbd_root) if config.sbd_root else None
+            images = open_voc(root, WITH_COCO.get(split, split), sbd_root, config.download)
+            if split not in WITH_COCO:
+                return images
+            coco_root = Path(config.coco_root) if config.coco_root else None
+            return open_coco_voc(images, split, coco_root, config.coco_splits)
+        case "cityscapes":
+            return open_cityscapes(root, split)
+        case "camvid":
+            return open_camvid(root, split)
+        case "kitti":
+            return open_kitti(root, split)
+        case "folder":
+            return (open_joined if config.folder.sets else open_folder)(root, split, config.folder)
+        case "shapes":
+            raise AssertionError("the built-in scenes lie in no files")
 
 
 def raw_ids(config: DataConfig, num_classes: int) -> Sequence[int]:
-    """The id that each class has in the data set's own files; where colours mean classes, its position."""
+    """The id that each class has in the data set's own files, the first where several mean it.
+
+    Where colours mean classes, its position; of joined sets, as those without `label_ids` of their own have it.
+    """
     match config.name:
         case "cityscapes":
             return CITYSCAPES_LABEL_IDS

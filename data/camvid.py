@@ -5,8 +5,8 @@ from pathlib import Path
 
 from data.dataset import FileSet, Pair, read_label
 from data.files import SPLIT_HINT, Shelf, missing, pair_folders, require_files
-from data.folder import read_names
 from data.labels import CAMVID, VOID, ColorDecoder, IdDecoder, id_table
+from data.lists import read_names
 from data.palette import Color
 
 # Raw ids of the 12-id edition in our order: Building, Tree, Sky, Car, Sign, Road, Pedestrian, Fence, Pole, Sidewalk,
@@ -53,7 +53,13 @@ def open_camvid(root: Path, split: str) -> FileSet:
     pairs = pair_folders(images, labels)
     hint = "this edition has 0-10 for classes and 11 for void; use data=folder for other ids"
     decoder = IdDecoder(id_table(RAW_IDS, [RAW_VOID]), hint)
-    return FileSet(f"CamVid ({edition})", split, pairs, CAMVID, partial(read_label, decoder=decoder))
+    read = partial(read_label, decoder=decoder)
+    return FileSet(f"CamVid ({edition})", split, pairs, CAMVID, read, group_of=drive_of)
+
+
+def drive_of(name: str) -> str:
+    """The video that a frame is from: 0001TP_006690 is of 0001TP."""
+    return name.partition("_")[0]
 
 
 def _open_original(root: Path, split: str) -> FileSet:
@@ -67,4 +73,5 @@ def _open_original(root: Path, split: str) -> FileSet:
     meanings = {color: CAMVID.names.index(name) for name, colors in COLORS.items() for color in colors}
     decoder = ColorDecoder(meanings | {VOID_COLOR: VOID}, "the 32 colours of CamVid's label_colors.txt are required")
     title = "CamVid (original edition, 32 colours in 11 classes)"
-    return FileSet(title, split, require_files(pairs, source), CAMVID, partial(read_label, decoder=decoder))
+    read = partial(read_label, decoder=decoder)
+    return FileSet(title, split, require_files(pairs, source), CAMVID, read, group_of=drive_of)

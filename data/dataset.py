@@ -60,7 +60,9 @@ class FileSet:
 
     `read_label` is None where the split has no labels, as the test sets of the benchmarks. `num_in_split` counts the
     samples before `first` left some out; 0 where it was not called. `sources` are files that hold the labels of many
-    samples; the label of such a sample is a place in one of them, and no file.
+    samples; the label of such a sample is a place in one of them, and no file. `left_out` says of each sample that was
+    skipped what is wrong with it. `group_of` is what a pair's name says of where the sample is from, a drive or a
+    patient; None where names say nothing.
     """
 
     title: str
@@ -70,6 +72,8 @@ class FileSet:
     read_label: LabelReader | None
     num_in_split: int = 0
     sources: Sequence[Path] = ()
+    group_of: Callable[[str], str] | None = None
+    left_out: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.pairs:
@@ -107,7 +111,8 @@ class FileSet:
     def describe(self) -> str:
         count = f"{len(self)}" if self.num_in_split in (0, len(self)) else f"first {len(self)} of {self.num_in_split}"
         labels = f"{self.classes.num_classes} classes" if self.has_labels else "without labels"
-        return f"{self.title}, {self.split}: {count} images, {labels}"
+        skipped = f", {len(self.left_out)} left out" if self.left_out else ""
+        return f"{self.title}, {self.split}: {count} images{skipped}, {labels}"
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

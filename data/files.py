@@ -171,9 +171,10 @@ def require_files(pairs: Iterable[Pair], source: Path, *, with_labels: bool = Tr
         absent = [path for path in paths if not os.path.exists(path)]
         if absent:
             first = str(absent[0])
-            encoding = "" if readable(first) == first else " (is it saved as UTF-8?)"
+            hint = "" if readable(first) == first else " (is it saved as UTF-8?)"
+            hint = hint if absent[0].suffix else " (a name with blanks stands in quotes)"
             raise UserError(
                 f"{readable(source)}: the {kind}s of {len(absent)} of {len(kept)} samples are missing, the first is "
-                f"{readable(first)}; add the files, or correct the list{encoding}, or take the samples out of it"
+                f"{readable(first)}; add the files, or correct the list{hint}, or take the samples out of it"
             )
     return kept

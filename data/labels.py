@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -122,11 +123,17 @@ def released_classes(name: DataName) -> ClassSet:
     }[name]
 
 
-def id_table(class_ids: Sequence[int], void_ids: Iterable[int]) -> Labels:
-    """256 entries, raw id -> train id, VOID or NOT_ALLOWED. `class_ids[k]` is the raw id of train id k."""
-    table = np.full(256, NOT_ALLOWED, dtype=np.uint8)
-    table[list(void_ids)] = VOID
-    table[list(class_ids)] = np.arange(len(class_ids), dtype=np.uint8)
+def id_table(class_ids: Sequence[int | Sequence[int]], void_ids: Iterable[int]) -> Labels:
+    """Raw id -> train id, VOID or NOT_ALLOWED. `class_ids[k]` is the raw id of train id k, or all of them.
+
+    256 entries, or up to the largest id where that is more.
+    """
+    ids_of_class = [[ids] if isinstance(ids, int) else list(ids) for ids in class_ids]
+    void = list(void_ids)
+    table = np.full(max(255, *void, *chain(*ids_of_class)) + 1, NOT_ALLOWED, dtype=np.uint8)
+    table[void] = VOID
+    for train_id, ids in enumerate(ids_of_class):
+        table[ids] = train_id
     return table
 
 
@@ -147,7 +154,8 @@ class IdDecoder:
         if raw_HW.dtype == np.uint8:
             label_HW = np.take(self.table, raw_HW)
         else:
-            label_HW = np.where(raw_HW < 256, np.take(self.table, raw_HW, mode="clip"), np.uint8(NOT_ALLOWED))
+            known_HW = raw_HW < self.table.size
+            label_HW = np.where(known_HW, np.take(self.table, raw_HW, mode="clip"), np.uint8(NOT_ALLOWED))
         wrong_HW = label_HW == NOT_ALLOWED
         if wrong_HW.any():
             raise self._not_allowed(raw_HW, wrong_HW, path)
@@ -200,6 +208,7 @@ class ColorDecoder:
 
 def ranges(ids: Sequence[int]) -> str:
     """Ascending ids in few words: [0, 1, 2, 5] -> "0-2, 5"."""
-    starts = [i for i in ids if i - 1 not in ids]
-    ends = [i for i in ids if i + 1 not in ids]
+    known = set(ids)  # there may be thousands
+    starts = [i for i in ids if i - 1 not in known]
+    ends = [i for i in ids if i + 1 not in known]
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))

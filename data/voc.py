@@ -11,8 +11,8 @@ from configs.errors import DamagedFileError, UserError
 from configs.schema import WITH_COCO
 from data.dataset import SAMPLE_HINT, TEST, FileSet, Pair, read_label
 from data.files import Shelf, missing, require_files
-from data.folder import read_names
 from data.labels import VOC, VOID, IdDecoder, Labels, id_table
+from data.lists import read_names
 from data.names import readable
 
 SPLITS = ("train", "trainval", "val", "train_aug", TEST)

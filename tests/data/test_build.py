@@ -10,7 +10,8 @@ from PIL import Image
 
 from configs.errors import DamagedFileError
 from configs.schema import DataConfig, DataName, FolderConfig
-from data.build import content_digest, digest, leaks, open_images
+from data.build import content_digest, digest, leaks, meaning, open_images
+from data.features import file_identity
 from data.labels import VOID
 from tests.helpers.data_sets import (
     ON_DISK,
@@ -107,6 +108,20 @@ def test_files_are_known_by_what_they_hold_and_not_by_place_or_time(tmp_path: Pa
     write_label(label, np.full_like(np.array(Image.open(label)), 3))
     other = open_images(moved, "train")
     assert digest(other) == names and content_digest(other) != before
+
+
+def test_what_is_kept_of_labels_is_known_by_the_classes_of_all_ids_and_colours(tmp_path: Path) -> None:
+    write_kitti(tmp_path)
+    keys: list[dict[str, object]] = [
+        {"label_ids": [[0, 1], 2]},
+        {"label_ids": [0, [1, 2]]},
+        {"label_ids": [[0, 1], 2], "ignore_ids": [300]},
+        {"rgb_labels": True, "palette": [[[1, 1, 1], [2, 2, 2]], [3, 3, 3]]},
+        {"rgb_labels": True, "palette": [[1, 1, 1], [[2, 2, 2], [3, 3, 3]]]},
+    ]
+    configs = [folder_config(tmp_path, **settings) for settings in keys]
+    identities = [file_identity(open_images(config, "train"), meaning(config)) for config in configs]
+    assert len(set(identities)) == len(keys)
 
 
 def test_a_digest_differs_for_another_order_and_another_split(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from data.build import open_images
+from data.build import open_images, raw_ids
 from data.labels import VOID
 from tests.helpers.data_sets import (
     folder_config,
@@ -60,6 +61,27 @@ def test_colour_labels_are_decoded_by_the_palette(tmp_path: Path) -> None:
         open_images(folder_config(tmp_path), "train").read(0)
 
 
+def test_several_ids_mean_one_class_and_ids_may_have_16_bits(tmp_path: Path) -> None:
+    write_image(tmp_path / "train" / "images" / "1.jpg")
+    path = tmp_path / "train" / "labels" / "1.png"
+    path.parent.mkdir()
+    Image.fromarray(np.array([[0, 1, 7, 300, 65_535, 9]] * 4, dtype=np.uint16)).save(path)
+    keys = {"class_names": ["a", "b", "c"], "label_ids": [[1, 0], 7, [9, 300]], "ignore_ids": [65_535]}
+    config = folder_config(tmp_path, **keys)
+    assert open_images(config, "train").read(0)[1][0].tolist() == [0, 0, 1, 2, VOID, 2]
+    assert list(raw_ids(config, 3)) == [1, 7, 9]
+
+
+def test_several_colours_mean_one_class_which_is_shown_in_the_first(tmp_path: Path) -> None:
+    pixels = [[1, 2, 3], [200, 100, 0], [0, 0, 0], [4, 5, 6], [4, 5, 6], [1, 2, 3]]
+    write_image(tmp_path / "train" / "images" / "1.jpg")
+    write_label(tmp_path / "train" / "labels" / "1.png", np.array([pixels] * 4, dtype=np.uint8))
+    palette = [[1, 2, 3], [[4, 5, 6], [200, 100, 0]]]
+    images = open_images(folder_config(tmp_path, palette=palette, rgb_labels=True, void_colors=[[0, 0, 0]]), "train")
+    assert images.read(0)[1][0].tolist() == [0, 1, VOID, 1, 1, 0]
+    assert images.classes.palette == ((1, 2, 3), (4, 5, 6))
+
+
 def test_colours_of_void_are_named_and_any_other_is_still_refused(tmp_path: Path) -> None:
     pixels = [[1, 2, 3], [200, 100, 0], [0, 0, 0], [255, 255, 255], [0, 0, 0], [1, 2, 3]]
     write_image(tmp_path / "train" / "images" / "1.jpg")
@@ -87,15 +109,21 @@ COLORED: dict[str, object] = {"rgb_labels": True, "palette": [[1, 1, 1], [2, 2, 
         ({"class_names": []}, "class_names.*0 class names"),
         ({"palette": [[1, 2, 3]]}, "palette.*1 colours for 2 classes"),
         ({"palette": [[1, 2], [3, 4]]}, "palette.*three numbers"),
-        ({"label_ids": [1]}, "label_ids=.*one raw id for each of the 2"),
+        ({"label_ids": [1]}, "label_ids=.*one raw id, .* for each of the 2"),
         ({"label_ids": [1, 1]}, "label_ids=.*different numbers"),
-        ({"ignore_ids": [256]}, "ignore_ids=.*from 0 to 255"),
+        ({"label_ids": [[0, 1], 1]}, r"label_ids=\[\[0, 1\], 1\]: different numbers .*not \[1\]"),
+        ({"label_ids": [[0, 1], []]}, r"label_ids=\[\[0, 1\], \[\]\]: one raw id, or a list"),
+        ({"label_ids": [[0, 255], 1]}, r"ignore_ids=\[255\].*\[255\] are raw ids of classes"),
+        ({"ignore_ids": [65536]}, "ignore_ids=.*from 0 to 65535"),
         ({"label_ids": [0, 255]}, r"ignore_ids=\[255\].*\[255\] are raw ids of classes"),
         ({"rgb_labels": True}, "rgb_labels=true.*one colour a class"),
         ({"rgb_labels": True, "palette": [[1, 1, 1], [1, 1, 1]]}, "rgb_labels=true.*all different"),
         ({"void_colors": [[0, 0, 0]]}, "void_colors=.*labels hold ids.*ignore_ids"),
         ({**COLORED, "void_colors": [[0, 0]]}, r"void_colors=.*three numbers .*got \[0, 0\]"),
         ({**COLORED, "void_colors": [[0, 0, 0], [0, 0, 256]]}, r"void_colors=.*from 0 to 255 .*got \[0, 0, 256\]"),
+        ({"palette": [[1, 1, 1], [[2, 2, 2], [3, 3]]]}, r"palette: three numbers .*got \[3, 3\]"),
+        ({"rgb_labels": True, "palette": [[1, 1, 1], [[2, 2, 2], [1, 1, 1]]]}, "rgb_labels=true.*all different"),
+        ({**COLORED, "palette": [[1, 1, 1], [[3, 3, 3], [2, 2, 2]]], "void_colors": [[2, 2, 2]]}, "colour of thing"),
         ({**COLORED, "void_colors": [[2, 2, 2]]}, r"void_colors=.*\[2, 2, 2\] is the colour of thing"),
     ],
 )

@@ -25,12 +25,17 @@ def write_sparse_ids(root: Path) -> DataConfig:
     return folder_config(root, label_ids=[200, 7])
 
 
+def write_instance_ids(root: Path) -> DataConfig:
+    write_folder(root)
+    return folder_config(root, label_ids=[[26_000, 26_001], [7, 300]])
+
+
 def write_colors(root: Path) -> DataConfig:
     write_folder(root)
     return folder_config(root, rgb_labels=True, palette=[[10, 20, 30], [30, 20, 10]])
 
 
-@pytest.mark.parametrize("write", [*ON_DISK, write_masks, write_sparse_ids, write_colors])
+@pytest.mark.parametrize("write", [*ON_DISK, write_masks, write_sparse_ids, write_instance_ids, write_colors])
 def test_raw_labels_are_read_as_the_ids_that_they_were_made_of(
     tmp_path: Path, write: Callable[[Path], DataConfig]
 ) -> None:
@@ -58,6 +63,12 @@ def test_a_viewer_sees_colours_where_a_program_reads_ids(tmp_path: Path) -> None
         assert image.mode == "P" and np.array(image).tolist() == [[0, 15]]
         assert np.array(image.convert("RGB")).tolist() == [[[0, 0, 0], [192, 128, 128]]]
     assert (tmp_path / "label.png").read_bytes()[24:26] == b"\x08\x03"  # IHDR: 8 bits, palette
+
+
+def test_ids_above_255_are_written_in_16_bits(tmp_path: Path) -> None:
+    label_image(np.array([[0, 1]], dtype=np.uint8), [7, 26_000], VOC.palette).save(tmp_path / "label.png")
+    with Image.open(tmp_path / "label.png") as image:
+        assert np.array(image).tolist() == [[7, 26_000]]
 
 
 def test_gray_is_the_nearest_of_255_parts() -> None:

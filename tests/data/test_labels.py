@@ -85,6 +85,26 @@ def test_ids_are_mapped_as_a_loop_over_the_pixels_maps_them() -> None:
     assert decode(raw, FILE).dtype == np.uint8
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_several_ids_mean_one_class_in_files_of_8_and_of_16_bits(dtype: type) -> None:
+    decode = IdDecoder(id_table([[0, 1], 7, [8, 9]], [255]), "")
+    assert decode(np.array([[0, 1, 7, 8, 9, 255]], dtype=dtype), FILE).tolist() == [[0, 0, 1, 2, 2, VOID]]
+
+
+def test_ids_up_to_65535_are_mapped_and_those_between_are_refused() -> None:
+    """The ids of Cityscapes' instances: 26001 is the second car."""
+    decode = IdDecoder(id_table([7, [26, 26_000, 26_001]], [0, 65_535]), "")
+    raw = np.array([[7, 26, 26_000, 26_001, 0, 65_535]], dtype=np.uint16)
+    assert decode(raw, FILE).tolist() == [[0, 1, 1, 1, VOID, VOID]]
+    assert decode(raw[:, [0, 1, 4]].astype(np.uint8), FILE).tolist() == [[0, 1, VOID]]
+    with pytest.raises(ValueError, match=r"id 26002 .*allowed are 7, 26, 26000-26001 .* and 0, 65535 for void"):
+        decode(np.array([[26_002]], dtype=np.uint16), FILE)
+
+
+def test_a_table_is_as_small_as_its_ids_allow() -> None:
+    assert [id_table(ids, [255]).size for ids in ([0, 1], [0, [1, 256]], [65_535])] == [256, 257, 65_536]
+
+
 @pytest.mark.parametrize("strange", [2, 254, 300])
 def test_a_strange_id_is_named_with_file_first_pixel_count_and_hint(strange: int) -> None:
     raw = np.zeros((4, 6), dtype=np.uint16 if strange > 255 else np.uint8)

@@ -36,6 +36,11 @@ def test_list_files_are_cleaned(tmp_path: Path, line: str) -> None:
         (["..\\1"], "line 1"),
         (["C:\\images\\1"], "line 1"),
         (["1 2 3"], "line 1: 3 words"),
+        (["my black cat"], "line 1: 3 words.*stands in quotes"),
+        (["my cat"], r"missing, the first is .*my; .*correct the list \(a name with blanks stands in quotes\)"),
+        (['"my cat'], 'line 1: "my cat: a quote is not closed'),
+        (['"../1"'], r"line 1: \.\./1 leads out"),
+        (['"/1" x'], "line 1: /1 leads out"),
         (["", " "], "the list is empty"),
         (["2"], "1 of 1 samples are missing, the first is .*2.jpg"),
     ],
@@ -47,6 +52,29 @@ def test_lists_with_doubtful_lines_are_refused(tmp_path: Path, lines: list[str],
     with pytest.raises(ValueError, match=complaint) as error:
         open_images(folder_config(tmp_path, list_file="{split}.txt"), "train")
     assert "train.txt" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "image"),
+    [
+        ('"my cat"', "my cat.jpg"),
+        ("'my cat.jpg'", "my cat.jpg"),
+        ('"train/images/my cat.jpg" "train/labels/my cat.png"', "my cat.jpg"),
+        ("it's", "it's.jpg"),
+        ('"it\'s.jpg"', "it's.jpg"),
+        ("back\\slash", "back\\slash.jpg"),
+        ('"back\\slash"', "back\\slash.jpg"),
+        ("#1", "#1.jpg"),
+        ('"#1"', "#1.jpg"),
+    ],
+)
+def test_names_with_blanks_stand_in_quotes_and_any_other_name_needs_none(tmp_path: Path, line: str, image: str) -> None:
+    for name in ("my cat", "it's", "back\\slash", "#1"):
+        write_image(tmp_path / "train" / "images" / f"{name}.jpg")
+        write_label(tmp_path / "train" / "labels" / f"{name}.png")
+    write_list(tmp_path / "train.txt", line)
+    (pair,) = open_pairs(folder_config(tmp_path, list_file="{split}.txt"))
+    assert pair.image.name == image and pair.label.name == image.replace(".jpg", ".png")
 
 
 @pytest.mark.parametrize(
