@@ -24,6 +24,7 @@ from engine.runs import checkpoint
 FORMAT = 1
 FOR_OTHER_PROGRAMS = (".onnx", ".pt2")
 LONGEST_TEXT = 2**20  # characters; a description of ours has a few thousand
+SIZE_BYTES = 8  # at the beginning of the file: how long the header is, which is JSON
 DESCRIPTION, SEAL = "network", "sha256"  # names of texts
 LISTS = ("class_names", "palette")  # names of texts that other programs read, too
 
@@ -93,7 +94,10 @@ def read_network(path: Path) -> NetworkFile:
 
 
 def write_safetensors(file: IO[bytes], network: NetworkFile) -> None:
-    """The texts `mean`, `scale` and `order` say, to `model.pretrained` and others, how pixels are normalized."""
+    """The same network gives the same bytes.
+
+    The texts `mean`, `scale` and `order` say, to `model.pretrained` and others, how pixels are normalized.
+    """
     weights = {name: tensor.contiguous() for name, tensor in sorted(network.weights.items())}
     texts = {
         "format": "pt",  # of the tensors, as other libraries ask
@@ -102,7 +106,13 @@ def write_safetensors(file: IO[bytes], network: NetworkFile) -> None:
         "scale": _numbers(weights["scale_rgb"]),
         **network.description.texts(),
     }
-    file.write(safetensors.torch.save(weights, {**texts, SEAL: _digest(weights, texts)}))
+    content = memoryview(safetensors.torch.save(weights, {**texts, SEAL: _digest(weights, texts)}))
+    begin = SIZE_BYTES + int.from_bytes(content[:SIZE_BYTES], "little")  # of the tensors, after the header
+    # The library writes texts in random order.
+    header = json.dumps(json.loads(bytes(content[SIZE_BYTES:begin])), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % SIZE_BYTES)  # tensors are aligned
+    file.write(len(header).to_bytes(SIZE_BYTES, "little") + header)
+    file.write(content[begin:])
 
 
 def read_safetensors(path: Path) -> NetworkFile:

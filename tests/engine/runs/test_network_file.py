@@ -48,6 +48,13 @@ def test_an_exported_file_holds_what_the_checkpoint_holds(saved: Path) -> None:
     assert run.description.config == checkpoint.load(saved / "run.pt")["config"]
 
 
+def test_the_same_network_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:
+    """Also of what was read from such a file; the library alone orders its texts anew each time."""
+    for number in range(4):
+        write(tmp_path / f"{number}.safetensors", read_network(saved / "model.safetensors"))
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {(saved / "model.safetensors").read_bytes()}
+
+
 def test_other_programs_read_classes_and_normalization_in_it(saved: Path) -> None:
     with safe_open(saved / "model.safetensors", framework="pt") as file:
         texts = file.metadata()
