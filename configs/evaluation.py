@@ -2,9 +2,10 @@
 
 from omegaconf import OmegaConf
 
+from configs.data_rules import scenes_problems, split_problems
 from configs.errors import ConfigError
 from configs.files import FOLDER
-from configs.rules import authors_problems, scenes_problems, split_problems
+from configs.model_rules import authors_problems
 from configs.schema import Config, DataConfig, EvalConfig, ModelConfig, PredictConfig, ResizeConfig, ValidationConfig
 from configs.validation import validated, with_changes
 

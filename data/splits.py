@@ -98,7 +98,7 @@ def _hash_fraction(text: str) -> float:
 
 
 def _group(images: FileSet, name: str) -> str:
-    assert images.group_of is not None, "configs/rules.py asks for groups"
+    assert images.group_of is not None, "configs/data_rules.py asks for groups"
     return images.group_of(name)
 
 
