@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,10 +49,11 @@ def weights_of(path: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A finished run in `run` below a working directory, and what it printed."""
+    """A finished run in `run` below a working directory, its copy in `ended` that no test changes, and what it printed."""
     folder = tmp_path_factory.mktemp("work")
     done = run(folder, "train.py", *TINY, "run.dir=run")
     assert done.returncode == 0, done.stderr
+    shutil.copytree(folder / "run", folder / "ended")
     return folder, done.stdout
 
 
@@ -304,8 +306,8 @@ def test_stages_alone_from_a_checkpoint_give_the_bits_of_the_whole_run(
 
 def test_tensorboard_has_what_the_context_module_hears_and_a_row_of_hparams(trained: tuple[Path, str]) -> None:
     folder, printed = trained
-    summary = json.loads((folder / "run" / "summary.json").read_text())
-    events = EventAccumulator(str(folder / "run"), size_guidance={"scalars": 0})
+    summary = json.loads((folder / "ended" / "summary.json").read_text())
+    events = EventAccumulator(str(folder / "ended"), size_guidance={"scalars": 0})
     events.Reload()
     context = summary["stages"]["context"]
     assert events.Scalars("hparam/context_mean_iou")[-1].value == pytest.approx(context["mean_iou"])
@@ -321,7 +323,7 @@ def test_tensorboard_holds_at_their_steps_the_scores_of_the_log_the_settings_and
     trained: tuple[Path, str],
 ) -> None:
     folder, printed = trained
-    events = EventAccumulator(str(folder / "run"), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    events = EventAccumulator(str(folder / "ended"), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
     events.Reload()
     logged = re.findall(r"step \d: mean IoU ([\d.]+) % over .* accuracy ([\d.]+) %", printed)
     steps = [4, 6, 10, 12, 16, 18]  # of the run; each of three stages validates at its steps 4 and 6
@@ -329,7 +331,7 @@ def test_tensorboard_holds_at_their_steps_the_scores_of_the_log_the_settings_and
         points = events.Scalars(f"validation/{tag}")
         assert [point.step for point in points] == steps
         assert [f"{100 * point.value:.2f}" for point in points] == list(scores)
-    summary = json.loads((folder / "run" / "summary.json").read_text())
+    summary = json.loads((folder / "ended" / "summary.json").read_text())
     joint = summary["stages"]["joint"]
     for name, iou in zip(summary["classes"], joint["class_iou"], strict=True):
         ious = {point.step: point.value for point in events.Scalars(f"iou/{name}")} if iou is not None else {}
@@ -344,14 +346,14 @@ def test_tensorboard_holds_at_their_steps_the_scores_of_the_log_the_settings_and
     (text,) = events.Tensors("config/text_summary")
     lines = text.tensor_proto.string_val[0].decode().splitlines()
     assert {"    stage.joint.steps=6", '    stages=["frontend","context","joint"]', "    data.root=null"} <= {*lines}
-    config = json.loads((folder / "run" / "config.json").read_text())
+    config = json.loads((folder / "ended" / "config.json").read_text())
     assert [line.strip().partition("=")[0] for line in lines] == list(flatten(config))
 
 
 def test_a_run_is_one_session_in_tensorboard_s_table_of_runs(trained: tuple[Path, str]) -> None:
     tags = [
         value.tag
-        for path in (trained[0] / "run").glob("events*")
+        for path in (trained[0] / "ended").glob("events*")
         for event in EventFileLoader(str(path)).Load()
         for value in event.summary.value
     ]
