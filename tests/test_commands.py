@@ -49,7 +49,7 @@ def weights_of(path: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A finished run in `run` below a working directory, its copy in `ended` that no test changes, and what it printed."""
+    """A finished run in `run` below a working directory (its copy in `ended` no test changes), and what it printed."""
     folder = tmp_path_factory.mktemp("work")
     done = run(folder, "train.py", *TINY, "run.dir=run")
     assert done.returncode == 0, done.stderr
