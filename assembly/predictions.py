@@ -50,7 +50,8 @@ class Report:
     def __str__(self) -> str:
         parts = [f"inputs: {self.num_inputs}"]
         if self.num_labelled:
-            parts.append(f"labelled: {self.num_labelled}, {self.seconds / self.num_labelled:.2g} s each")
+            seconds = self.seconds / self.num_labelled
+            parts.append(f"labelled: {self.num_labelled}, {seconds:{'.0f' if seconds >= 10 else '.2g'}} s each")
         if self.num_there_before:
             parts.append(f"there already: {self.num_there_before}")
         if self.num_left_out:

@@ -18,3 +18,9 @@ def test_the_end_counts_everything_and_names_the_first_that_were_left_out() -> N
 
 def test_nothing_is_said_of_what_there_is_none() -> None:
     assert str(Report(num_inputs=2, num_there_before=2)) == "inputs: 2; there already: 2"
+
+
+def test_seconds_are_written_out() -> None:
+    seconds = {2.0: "2 s", 0.0371: "0.037 s", 9.96: "10 s", 214.2: "214 s"}
+    for value, text in seconds.items():
+        assert str(Report(num_inputs=1, num_labelled=1, seconds=value)) == f"inputs: 1; labelled: 1, {text} each"
