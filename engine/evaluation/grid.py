@@ -27,22 +27,22 @@ def interpolation_matrix(
 
 
 def upsample(
-    maps_BKhw: Tensor,
-    size: tuple[int, int],
-    stride: int,
-    node_offset_px: float,
-    head: Head = "interpolated",
-    rows: tuple[int, int] | None = None,
+    maps_BKhw: Tensor, size: tuple[int, int], stride: int, node_offset_px: float, head: Head = "interpolated"
 ) -> Tensor:
-    """Maps at cells to maps at the pixels of an image of `size` (height, width), bilinear, in float32.
+    """Maps at cells to maps at the pixels of an image of `size` (height, width), bilinear, in float32."""
+    cells = maps_BKhw.shape[-2:]
+    vertical_Hh, horizontal_Ww = (
+        interpolation_matrix(pixels, num_cells, stride, node_offset_px, head)
+        for pixels, num_cells in zip(size, cells, strict=True)
+    )
+    return interpolated(maps_BKhw, vertical_Hh, horizontal_Ww)
 
-    With `rows` (first, last) only the pixel rows from the first up to the last one are computed.
-    """
+
+def interpolated(maps_BKhw: Tensor, vertical_Hh: Tensor, horizontal_Ww: Tensor) -> Tensor:
+    """Maps (B, K, H, W), float32, by a matrix for each axis; some rows of the vertical one give those rows alone."""
     maps = maps_BKhw.float()
-    vertical_Hh = interpolation_matrix(size[0], maps.shape[-2], stride, node_offset_px, head)[slice(*rows or (None,))]
-    horizontal_Ww = interpolation_matrix(size[1], maps.shape[-1], stride, node_offset_px, head).to(maps.device)
     with torch.autocast(maps.device.type, enabled=False):
-        return torch.matmul(torch.matmul(vertical_Hh.to(maps.device), maps), horizontal_Ww.T)
+        return torch.matmul(torch.matmul(vertical_Hh.to(maps.device), maps), horizontal_Ww.to(maps.device).T)
 
 
 def sample_labels(labels_BHW: Tensor, stride: int, node_offset_px: float) -> Tensor:

@@ -5,6 +5,7 @@ So no array of all classes at all pixels need exist: of a photograph of 12 megap
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from configs.schema import Head
 from engine.contracts import DenseModel
-from engine.evaluation.grid import interpolation_matrix, upsample
+from engine.evaluation.grid import interpolated, interpolation_matrix
 
 
 class View(Protocol):
@@ -40,8 +41,18 @@ class CellView:
     def of(model: DenseModel, maps_BKhw: Tensor, size: tuple[int, int]) -> "CellView":
         return CellView(maps_BKhw, size, model.stride, model.node_offset_px, model.head)
 
+    @cached_property
+    def _matrices(self) -> tuple[Tensor, Tensor]:
+        """Vertical and horizontal; the same for every band of rows."""
+        vertical_Hh, horizontal_Ww = (
+            interpolation_matrix(pixels, cells, self.stride, self.node_offset_px, self.head)
+            for pixels, cells in zip(self.size, self.maps_BKhw.shape[-2:], strict=True)
+        )
+        return vertical_Hh, horizontal_Ww
+
     def rows(self, first: int, last: int) -> Tensor:
-        pixels = upsample(self.maps_BKhw, self.size, self.stride, self.node_offset_px, self.head, rows=(first, last))
+        vertical_Hh, horizontal_Ww = self._matrices
+        pixels = interpolated(self.maps_BKhw, vertical_Hh[first:last], horizontal_Ww)
         return pixels.softmax(1) if self.head == "transposed" else pixels
 
 
@@ -84,17 +95,19 @@ class Resized:
     view: View
     size: tuple[int, int]
 
-    def rows(self, first: int, last: int) -> Tensor:
+    @cached_property
+    def _matrices(self) -> tuple[Tensor, Tensor]:
         vertical_Hh, horizontal_Ww = (
             interpolation_matrix(num, num_before, num / num_before, (num / num_before - 1) / 2)
             for num, num_before in zip(self.size, self.view.size, strict=True)
         )
+        return vertical_Hh, horizontal_Ww
+
+    def rows(self, first: int, last: int) -> Tensor:
+        vertical_Hh, horizontal_Ww = self._matrices
         used = vertical_Hh[first:last].any(0).nonzero().flatten()
         begin, end = int(used[0]), int(used[-1]) + 1
-        pixels = self.view.rows(begin, end)
-        weights_Hh = vertical_Hh[first:last, begin:end].to(pixels.device)
-        with torch.autocast(pixels.device.type, enabled=False):
-            return torch.matmul(torch.matmul(weights_Hh, pixels), horizontal_Ww.to(pixels.device).T)
+        return interpolated(self.view.rows(begin, end), vertical_Hh[first:last, begin:end], horizontal_Ww)
 
 
 @dataclass(frozen=True)
