@@ -1,6 +1,6 @@
 """The section of a report that answers images anew: where runs disagree most, or where a single one fails most."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from assembly.report_answers import AnsweredImage, Ids, answered_images
 from configs.errors import UserError
 from configs.schema import VOID, ReportConfig
+from data.labels import ClassSet
 from engine.contracts import Picture as ValidationPicture
 from engine.reporting.figures import RIGHT_GRAY, VOID_WHITE, WRONG_RED, Rgb, colorize, tiles
 from engine.reporting.report.parts import Gallery, Heading, Legend, Paragraph, Picture, Section, Swatch
@@ -72,29 +73,11 @@ def images_section(
     if not ranked:
         section.parts.append(Paragraph("No pixel is wrong." if single else "The runs' matrices agree on every image."))
         return section
-    answers, swatches = [], list[Swatch]()
-    palette: Sequence[Sequence[int]] = ()
-    for record, stage, counts_NKK in counted:
-        file = record.checkpoint(stage)
-        if file is None:
-            note(f"{record.name}: its checkpoint {stage}.pt is not there any more, so it cannot answer.")
-            continue
-        try:
-            classes, images = answered_images(file, [image.position for image in ranked], request)
-        except (UserError, OSError) as error:
-            note(f"{record.name} cannot answer any more: {error}")
-            continue
-        answers.append(_Answers(record, counts_NKK, images))
-        palette = classes.palette
-        swatches = [
-            Swatch(short_name(name), "#{:02x}{:02x}{:02x}".format(*color))
-            for name, color in zip(classes.names, classes.palette, strict=True)
-        ]
-    if answers:
-        section.parts.append(Paragraph(_introduction(single)))
-        section.parts.append(Legend(swatches))
-    for place, image in enumerate(ranked) if answers else ():
-        _add_image(section, answers, place, image, palette, budget)
+    answers, classes = _answered(counted, [image.position for image in ranked], request, note)
+    if classes is not None:
+        section.parts += [Paragraph(_introduction(single)), Legend(_swatches(classes))]
+        for place, image in enumerate(ranked):
+            _add_image(section, answers, place, image, classes.palette, budget)
     for own in answers:
         changed = _changed(own, ranked)
         if changed:
@@ -103,6 +86,35 @@ def images_section(
                 "or another machine."
             )
     return section
+
+
+def _answered(
+    counted: Sequence[tuple[Record, str, Counts]],
+    positions: Sequence[int],
+    request: ReportConfig,
+    note: Callable[[str], None],
+) -> tuple[list[_Answers], ClassSet | None]:
+    """Of the runs that can still answer, with their classes; `note` gets why the others cannot."""
+    answers, classes = list[_Answers](), None
+    for record, stage, counts_NKK in counted:
+        file = record.checkpoint(stage)
+        if file is None:
+            note(f"{record.name}: its checkpoint {stage}.pt is not there any more, so it cannot answer.")
+            continue
+        try:
+            classes, images = answered_images(file, positions, request)
+        except (UserError, OSError) as error:
+            note(f"{record.name} cannot answer any more: {error}")
+            continue
+        answers.append(_Answers(record, counts_NKK, images))
+    return answers, classes
+
+
+def _swatches(classes: ClassSet) -> list[Swatch]:
+    return [
+        Swatch(short_name(name), "#{:02x}{:02x}{:02x}".format(*color))
+        for name, color in zip(classes.names, classes.palette, strict=True)
+    ]
 
 
 def _introduction(single: bool) -> str:
