@@ -38,29 +38,34 @@ def score(request: EvalConfig) -> int:
     from assembly.submission import Submission
     from assembly.trained import check_classes, restore
     from data.build import open_images
-    from data.loaders import validation_batches
+    from data.loaders import Share, validation_batches
     from engine.evaluation.evaluate import evaluate
+    from engine.process.ranks import ranks_of_torchrun
     from engine.reporting.score_files import write_scores
     from engine.reporting.score_table import score_table
     from engine.runtime import choose_runtime
 
-    trained = restore(request)
-    config, classes = trained.config, trained.classes
-    runtime = choose_runtime(config.runtime)
-    submission = Submission(request, trained, results(request)) if request.submission else None
-    images = submission.images if submission else open_images(config.data, request.split)
-    check_classes(trained, images)
-    subject = images.describe() + (f"\n{submission.describe()}" if submission else "")
-    print(f"{trained.description}\non {runtime.describe()}\n{subject}\n", flush=True)
-
-    evaluation = evaluate(
-        trained.model.to(runtime.device),
-        lambda: validation_batches(images, batch=config.validation.batch, workers=config.runtime.workers),
-        config.validation,
-        runtime,
-        write=submission.write if submission else None,
-        num_pictures=request.num_pictures,
-    )
+    with ranks_of_torchrun() as ranks:
+        trained = restore(request)
+        config, classes = trained.config, trained.classes
+        runtime = choose_runtime(config.runtime, ranks)
+        submission = Submission(request, trained, results(request), ranks) if request.submission else None
+        images = submission.images if submission else open_images(config.data, request.split)
+        check_classes(trained, images)
+        subject = images.describe() + (f"\n{submission.describe()}" if submission else "")
+        if ranks.is_first:
+            print(f"{trained.description}\non {runtime.describe()}\n{subject}\n", flush=True)
+        batch, workers, share = config.validation.batch, config.runtime.workers, Share(ranks.rank, ranks.size)
+        evaluation = evaluate(
+            trained.model.to(runtime.device),
+            lambda: validation_batches(images, batch=batch, workers=workers, share=share),
+            config.validation,
+            runtime,
+            write=submission.write if submission else None,
+            num_pictures=request.num_pictures,
+        )
+    if not ranks.is_first:
+        return OK
     if evaluation.is_labelled or not submission:
         scores_file = write_scores(
             results(request),
@@ -88,7 +93,7 @@ def results(request: EvalConfig) -> Path:
     return Path(request.output) if request.output else Path(request.checkpoint).parent / f"eval-{request.split}"
 
 
-COMMAND = Command(EvalConfig, run, results=results)
+COMMAND = Command(EvalConfig, run, results=results, is_parallel=True)
 
 if __name__ == "__main__":
     sys.exit(COMMAND.start(main))

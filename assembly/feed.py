@@ -26,7 +26,7 @@ from data.build import image_sizes, meaning
 from data.class_counts import Counts, open_counts
 from data.dataset import ImageSet
 from data.features import ImageMaps, MapStore, WindowMaps, file_identity, open_store, open_windows
-from data.loaders import train_batches, validation_batches, whole_batches
+from data.loaders import WHOLE, Batch, Share, train_batches, validation_batches, whole_batches
 from data.store import claim_of
 from data.transforms import TrainTransform, WholeTransform, refuse_cut
 from engine.contracts import TrainBatches
@@ -74,13 +74,24 @@ class Feed:
         reads_images = any(getattr(config.stage, stage).maps == "computed" for stage in config.stages)
         return ClassBalance(share, self.class_counts_NC) if share > 0 and reads_images else None
 
+    @property
+    def share(self) -> Share:
+        """Of every micro-batch, and of the images to score, what this process reads."""
+        return Share(self.runtime.ranks.rank, self.runtime.ranks.size)
+
+    def validation_batches(self) -> Iterator[Batch]:
+        config = self.config
+        return validation_batches(
+            self.val_set, batch=config.validation.batch, workers=config.runtime.workers, share=self.share
+        )
+
     def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
         """Micro-batches of a stage that is about to begin; kept maps are those of the front end as it now is."""
-        augment, micro_batch = self.config.data.augment, stage.batch // stage.accumulation
+        augment, micro_batch, share = self.config.data.augment, stage.batch // stage.accumulation, self.share
         if stage.maps == "cached":
             store, names = self._store(stage), [self.train_set.name(index) for index in range(len(self.train_set))]
             return lambda first, last: store.batches(
-                names, mirror=augment.mirror, micro_batch=micro_batch, first=first, last=last, seed=seed
+                names, mirror=augment.mirror, micro_batch=micro_batch, first=first, last=last, seed=seed, share=share
             )
         transform = TrainTransform(augment, _pair(stage.crop_px), self.model.margin_px, stage.mirror)
         balance, workers = self.balance, self.config.runtime.workers
@@ -93,6 +104,7 @@ class Feed:
             last=last,
             seed=seed,
             workers=workers,
+            share=share,
         )
 
     def kept_maps(self, stage: StageConfig) -> WindowMaps | None:
@@ -100,7 +112,7 @@ class Feed:
         if stage.maps != "cached":
             return None
         settings = {"validation": self.config.validation.model_dump(), "images": self._identity_of(self.val_set)}
-        identity = {**self._frontend_identity(), **settings}
+        identity = {**self._frontend_identity(), **settings, **({} if self.share == WHOLE else {"share": self.share})}
         return open_windows(self.config.cache, identity, self._windows, self.log, self._locked)
 
     def check_kept_maps(self, stage: StageConfig) -> None:
@@ -179,12 +191,11 @@ class Feed:
         """Maps of every window that scoring asks for, in its order."""
         self.model.eval()
         recorded = RecordedMaps(self.model)
-        validation, workers = self.config.validation, self.config.runtime.workers
         with torch.inference_mode(), self.runtime.autocast():
-            for batch in validation_batches(self.val_set, batch=validation.batch, workers=workers):
+            for batch in self.validation_batches():
                 self.check()
                 frontend = recorded.recording(partial(frontend_maps_in_blocks, self.model))
-                view_of(self.model, validation, batch.images_B3HW.to(self.runtime.device), frontend)
+                view_of(self.model, self.config.validation, batch.images_B3HW.to(self.runtime.device), frontend)
                 yield from (maps_BKhw.float().cpu().numpy() for maps_BKhw in recorded.maps)
 
     def _image_maps(self, stage: StageConfig, mirrors: bool) -> Iterator[ImageMaps]:

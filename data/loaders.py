@@ -4,9 +4,9 @@ import atexit
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -19,12 +19,28 @@ from data.balance import Choice, ClassBalance
 from data.dataset import ImageSet
 from data.transforms import TrainTransform, is_mirrored
 
+T = TypeVar("T")
+
 TIMEOUT_S = 300  # longest wait for a batch before its worker counts as hung
 NOTHING = -1
 BROKEN_CONNECTION = (ConnectionError, FileNotFoundError, EOFError)  # to the worker whose memory holds a batch
 FROM_A_WORKER = "Caught "  # how torch begins what a worker raised itself
 
 Key = tuple[int, int]  # epoch, index
+
+
+class Share(NamedTuple):
+    """One of several equal parts, neighbours kept together; the last of them end where the whole ends."""
+
+    number: int
+    of_all: int
+
+    def of(self, whole: Sequence[T]) -> Sequence[T]:
+        first, last = (len(whole) * number // self.of_all for number in (self.number, self.number + 1))
+        return whole[first:last]
+
+
+WHOLE = Share(0, 1)
 
 
 class Batch(NamedTuple):
@@ -55,13 +71,14 @@ def train_batches(
     last: int,
     seed: int,
     workers: int,
+    share: Share = WHOLE,
 ) -> Generator[Batch]:
     """Micro-batches number `first` up to but not including `last` of the endless shuffled stream.
 
-    Close the iterator to stop early. Raises UserError if a sample cannot be read and RuntimeError if a worker
-    process dies or hangs.
+    With a `share`, that part of every micro-batch. Close the iterator to stop early. Raises UserError if a sample
+    cannot be read and RuntimeError if a worker process dies or hangs.
     """
-    keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed)
+    keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed, share=share)
     yield from _read(_Reader(images, transform, seed, workers, balance), keys, workers)
 
 
@@ -72,12 +89,14 @@ def whole_batches(images: ImageSet, transform: TrainTransform, *, batch: int, wo
     yield from _read(_Reader(images, transform, 0, workers), keys, workers)
 
 
-def validation_batches(images: ImageSet, *, batch: int, workers: int) -> Iterator[Batch]:
+def validation_batches(images: ImageSet, *, batch: int, workers: int, share: Share = WHOLE) -> Iterator[Batch]:
     """Every sample once, in order and whole, without margin; neighbours of one size share a batch of up to `batch`.
+
+    With a `share`, that part of the samples; the parts one after the other are the set.
 
     Raises as `train_batches` does.
     """
-    keys = ([(0, index)] for index in range(len(images)))
+    keys = ([(0, index)] for index in share.of(range(len(images))))
     group: list[Batch] = []
     for sample in _read(_Reader(images, None, 0, workers), keys, workers):
         if group and (len(group) == batch or sample.labels_BHW.shape != group[0].labels_BHW.shape):
@@ -88,10 +107,13 @@ def validation_batches(images: ImageSet, *, batch: int, workers: int) -> Iterato
         yield _join(group)
 
 
-def shuffled_keys(length: int, *, micro_batch: int, first: int, last: int, seed: int) -> Iterator[list[Key]]:
+def shuffled_keys(
+    length: int, *, micro_batch: int, first: int, last: int, seed: int, share: Share = WHOLE
+) -> Iterator[list[Key]]:
     """Keys of the micro-batches `first` to `last` - 1. Sample p is number p % length of epoch p // length.
 
-    Every epoch is a permutation of its own, and a micro-batch may lie across the border of two.
+    Every epoch is a permutation of its own, and a micro-batch may lie across the border of two. The shares of a
+    micro-batch are its parts: together they hold the same samples, however many there are.
     """
     assert length > 0, "an empty set has no batches"
     epoch, order = -1, np.empty(0, np.int64)
@@ -102,7 +124,7 @@ def shuffled_keys(length: int, *, micro_batch: int, first: int, last: int, seed:
                 epoch = position // length
                 order = np.random.default_rng(np.random.SeedSequence((seed, epoch))).permutation(length)
             keys.append((epoch, int(order[position % length])))
-        yield keys
+        yield list(share.of(keys))
 
 
 class _Reader(Dataset[Batch | UserError]):

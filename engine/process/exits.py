@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from configs.errors import FAILED, INTERRUPTED, STOPPED, UserError
+from engine.process.ranks import SaidElsewhere
 from engine.process.stop import Stopped
 from engine.process.terminal import surviving_terminal
 
@@ -32,6 +33,8 @@ def guarded(command: Callable[[], int], memory_advice: str) -> int:
             return _report("interrupted", INTERRUPTED)
         except Stopped:
             return STOPPED  # the run has logged how to resume it
+        except SaidElsewhere as said:
+            return said.exit_code
         except UserError as error:
             return _report(error, error.exit_code)
         except Exception as error:
