@@ -56,12 +56,12 @@ def job(words: Sequence[str], folder: Path, stops: Callable[[], int]) -> JobResu
 
 def train(config: Config) -> int:
     """Open data and folder, build, feed, run the stages, report; returns the exit code. Raises Stopped, UserError."""
+    from assembly.data_check import open_sets
     from assembly.feed import Feed
     from assembly.header import run_header
     from assembly.introduction import introduction
     from assembly.plan import plan_of
     from configs.errors import OK
-    from data.build import open_images
     from engine.process.stop import StopRequest
     from engine.reporting.reporter import reporter_of
     from engine.runs.resume import begin, initial_weights, open_run
@@ -71,8 +71,7 @@ def train(config: Config) -> int:
 
     with StopRequest() as stop:
         runtime = choose_runtime(config.runtime)
-        train_set = open_images(config.data, config.data.train_split)
-        val_set = open_images(config.data, config.data.val_split)
+        train_set, val_set = open_sets(config.data)
         run = open_run(config, run_header(config, train_set, val_set, runtime))
         with reporter_of(run, runtime, config.run.log_steps) as reporter:
             for line in introduction(config, train_set, val_set):

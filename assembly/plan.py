@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from assembly.class_statistics import stage_settings, with_class_statistics
+from assembly.data_check import naming_audit
 from assembly.feed import TRAINING_CODE, Feed, made_by
 from configs.schema import Config
 from data.build import meaning
@@ -24,7 +25,8 @@ def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
         header = replace(header, frontend_key=shared.key if shared.may_publish else None)
     is_trained_elsewhere = shared is not None and shared.path.exists()
     if run.progress.stage == "frontend" and not is_trained_elsewhere and "context" in config.stages:
-        feed.check_kept_maps(config.stage.context)
+        with naming_audit():
+            feed.check_kept_maps(config.stage.context)
     return Plan(
         stages=config.stages,
         settings={stage: stage_settings(stage, getattr(config.stage, stage), header) for stage in config.stages},

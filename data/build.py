@@ -7,8 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from configs.errors import UserError
 from configs.schema import WITH_COCO, DataConfig
 from data.camvid import RAW_IDS as CAMVID_IDS
@@ -21,6 +19,7 @@ from data.folder_labels import raw_ids as folder_ids
 from data.joined import open_joined
 from data.kitti import open_kitti
 from data.labels import CITYSCAPES_LABEL_IDS
+from data.pixels import claimed_size
 from data.shapes import Shapes
 from data.skipping import without_damaged
 from data.splits import open_split
@@ -133,14 +132,8 @@ def image_sizes(images: ImageSet) -> list[tuple[int, int]]:
     """Height and width of every image, from the files' headers; of a file that cannot be read, none."""
     if not isinstance(images, FileSet):
         return [images.read(index)[1].shape for index in range(min(1, len(images)))] * len(images)
-    sizes = []
-    for pair in images.pairs:
-        try:
-            with Image.open(pair.image) as image:
-                sizes.append((image.height, image.width))
-        except Exception:  # a damaged header may raise anything; reading the image gives the error
-            continue
-    return sizes
+    claimed = (claimed_size(pair.image) for pair in images.pairs)
+    return [(height, width) for width, height in filter(None, claimed)]
 
 
 def _root(config: DataConfig) -> Path:

@@ -56,6 +56,17 @@ def decode(path: Path, hint: str) -> DecodedFile:
         raise DamagedFileError(f"{readable(path)}: {_complaint(path, error)}; {hint}") from error
 
 
+def claimed_size(path: Path) -> tuple[int, int] | None:
+    """Width and height as a file's header has them, before EXIF turns it; None where Pillow finds no header."""
+    if is_pipe_or_device(path):
+        return None
+    try:
+        with _without_pillows_bound(), Image.open(path) as image:
+            return image.size
+    except DECODING_ERRORS:
+        return None
+
+
 def is_pipe_or_device(path: Path) -> bool:
     """What may never answer or never end when it is read."""
     try:

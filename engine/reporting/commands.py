@@ -13,8 +13,17 @@ from engine.runs.header import PROJECT
 
 def resume_command(folder: RunFolder) -> str:
     """This very command, in this folder, going on from its newest checkpoint."""
-    overrides = [word for word in sys.argv[1:] if not word.startswith(("run.dir=", "hydra.run.dir=", "resume="))]
-    return command("train.py", [*overrides, f"run.dir={relative(folder.path)}", "resume=auto"])
+    return command("train.py", [*_settings(), f"run.dir={relative(folder.path)}", "resume=auto"])
+
+
+def audit_command() -> str:
+    """What looks at all of the data of this very command."""
+    return command("audit.py", _settings())
+
+
+def _settings() -> list[str]:
+    """The overrides of this command, without those of where it writes and whether it goes on."""
+    return [word for word in sys.argv[1:] if not word.startswith(("run.dir=", "hydra.run.dir=", "resume="))]
 
 
 def command(program: str, arguments: Sequence[str]) -> str:
