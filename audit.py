@@ -28,7 +28,7 @@ def run(config: AuditConfig) -> int:
     from assembly.audit import audit
     from engine.process.exits import guarded
 
-    return guarded(lambda: audit(config), "set runtime.workers lower: each worker decodes one image at a time")
+    return guarded(lambda: audit(config), "set runtime.threads lower: so many processes read images at once")
 
 
 def results(config: AuditConfig) -> Path:
