@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from data.splits import group_lines
 from engine.runs.files import write_json
 
 NAME = "audit.json"
+UNEVEN = 2.0  # largest over smallest weight, from which on weights are worth a try
 MEAN_TOLERANCE = 2.0  # of 255: a mean that is nearer to the data's is as good
 
 
@@ -36,14 +38,14 @@ def audit(config: AuditConfig) -> int:
     findings = _findings(config, splits)
     statistics = {split.name: statistics_of(split) for split in splits}
     names = next((split.images.classes.names for split in splits if split.images), ())
-    suggestions = _suggestions(config, statistics[splits[0].name])
-    write_json(folder / NAME, audit_content(findings, names, statistics, list(suggestions.values())))
+    weights_C = _sqrt_inverse(statistics[splits[0].name])
+    suggestions = _suggestions(config, statistics[splits[0].name], weights_C)
+    write_json(folder / NAME, audit_content(findings, names, statistics, list(chain(*suggestions.values()))))
     # Contact sheets and, with config.pictures, training samples as the network gets them are written to `folder` here.
-    weights = _sqrt_inverse(statistics[splits[0].name])
     for line in (
         *finding_lines(findings),
         "",
-        *statistics_lines(names, statistics, weights),
+        *statistics_lines(names, statistics, weights_C),
         *_suggestion_lines(suggestions),
         "",
         *_last_lines(config, findings, folder),
@@ -89,29 +91,30 @@ def _sqrt_inverse(train: SplitStatistics) -> list[float]:
     return class_weights("sqrt_inverse", np.array(train.class_pixels)) if any(train.class_pixels) else []
 
 
-def _suggestions(config: AuditConfig, train: SplitStatistics) -> dict[str, str]:
-    """Overrides that the training split suggests, each with its reason before it."""
+def _suggestions(config: AuditConfig, train: SplitStatistics, weights_C: Sequence[float]) -> dict[str, list[str]]:
+    """Overrides that the training split suggests, below the reason for them; `weights_C` are those of sqrt_inverse."""
     suggestions = {}
-    if sum(pixels > 0 for pixels in train.class_pixels) > 1:
-        for stage in config.stages:
-            if not getattr(config.stage, stage).loss.class_weights:
-                key = f"stage.{stage}.loss.class_weights"
-                suggestions[f"{stage}: rare classes count more, by the weights above"] = f"{key}=sqrt_inverse"
+    occurring = [weight for weight, pixels in zip(weights_C, train.class_pixels, strict=False) if pixels]
+    stages = [stage for stage in config.stages if not getattr(config.stage, stage).loss.class_weights]
+    if stages and occurring and max(occurring) > UNEVEN * min(occurring):
+        suggestions["rare classes count more in the loss, by the weights above"] = [
+            f"stage.{stage}.loss.class_weights=sqrt_inverse" for stage in stages
+        ]
     mean_3, current_3 = train.mean_rgb, config.data.mean_rgb
     is_far = not current_3 or np.abs(np.subtract(mean_3 or current_3, current_3)).max() > MEAN_TOLERANCE
     if mean_3 and is_far and not config.model.mean_rgb:
-        reason = f"the mean of the training pixels (deviation {listing(train.deviation_rgb or [])})"
-        suggestions[f"{reason}; used where the weights bring none"] = f"data.mean_rgb={listing(mean_3)}"
+        reason = "the mean of the training pixels, used where pretrained weights bring none"
+        suggestions[reason] = [f"data.mean_rgb={listing(mean_3)}"]
     return suggestions
 
 
-def _suggestion_lines(suggestions: Mapping[str, str]) -> Iterator[str]:
+def _suggestion_lines(suggestions: Mapping[str, Sequence[str]]) -> Iterator[str]:
     if suggestions:
         yield ""
         yield "overrides to consider"
-    for reason, override in suggestions.items():
+    for reason, overrides in suggestions.items():
         yield from wrapped(f"{reason}:", "  - ", "    ")
-        yield f"        {shlex.quote(override)}"
+        yield f"        {shlex.join(overrides)}"
 
 
 def _last_lines(config: AuditConfig, findings: Sequence[Finding], folder: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from data.audit.findings import SEVERITIES, Finding, Place, counted, listing
+from data.audit.findings import SEVERITIES, Finding, Place, counted
 from data.audit.statistics import SplitStatistics
 from data.names import readable
 
@@ -44,14 +44,17 @@ def statistics_lines(
         sizes = [f"{width}x{height} ({count:,})" for (height, width), count in known.sizes_px.items()]
         if len(sizes) > MOST_SIZES:
             sizes = [sizes[0], "...", sizes[-1]]
-        title = f"{split}: {counted(known.num_images, 'image')}, width x height: "
+        unusable = known.num_images - known.num_readable
+        images = counted(known.num_images, "image") + (f" ({unusable:,} of them with errors)" if unusable else "")
+        title = f"{split}: {images}, width x height: "
         pixels = ""
         if known.mean_rgb and known.deviation_rgb:
-            pixels = f"; R, G, B: mean {listing(known.mean_rgb)}, deviation {listing(known.deviation_rgb)}"
+            pixels = f"; R, G, B: mean {_short(known.mean_rgb)}, deviation {_short(known.deviation_rgb)}"
         yield from wrapped(title + ", ".join(sizes) + pixels, "  ", "    ")
-    if not any(sum(known.class_pixels) for known in statistics.values()):
+    columns = [split for split, known in statistics.items() if sum(known.class_pixels)]
+    if not columns:
         return
-    width, columns = max(len("class"), *map(len, names)), list(statistics)
+    width = max(len("class"), *map(len, names))
     headings = [*(f"{split:>10}" for split in columns), *(["  sqrt_inverse"] if weights else [])]
     yield "  " + " ".join([f"{'class':<{width}}", *headings])
     for k, name in enumerate(names):
@@ -62,7 +65,10 @@ def statistics_lines(
 
 
 def audit_content(
-    findings: Sequence[Finding], names: Sequence[str], statistics: Mapping[str, SplitStatistics], lines: Sequence[str]
+    findings: Sequence[Finding],
+    names: Sequence[str],
+    statistics: Mapping[str, SplitStatistics],
+    suggestions: Sequence[str],
 ) -> dict[str, Any]:
     """What audit.json holds.
 
@@ -92,7 +98,7 @@ def audit_content(
             }
             for split, known in statistics.items()
         },
-        "suggestions": list(lines),
+        "suggestions": list(suggestions),
     }
 
 
@@ -105,7 +111,11 @@ def wrapped(text: str, first: str, rest: str) -> list[str]:
     )  # fmt: skip
 
 
+def _short(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.0f}" for value in values)
+
+
 def _shown(place: Place) -> str:
     """The file, and the first part of what is wrong there."""
-    reason = place.message.removeprefix(f"{place.file}: ").partition("; ")[0]
-    return place.file if not reason else f"{place.file}: {reason}"
+    reason = place.message.removeprefix(place.file).lstrip(": ").partition("; ")[0]
+    return f"{place.file}: {reason}" if reason else place.file

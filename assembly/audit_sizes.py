@@ -8,7 +8,7 @@ import torch
 from assembly.feed import Feed
 from configs.errors import UserError
 from configs.schema import Config
-from data.audit.findings import Finding, Place, counted, listing
+from data.audit.findings import Finding, Place, listing
 from data.audit.split import Split
 from data.dataset import FileSet, ImageSet
 from data.transforms import refuse_cut
@@ -25,17 +25,19 @@ def size_findings(config: Config, train: Split, val: Split) -> Iterator[Finding]
 
 def _small_images(config: Config, train: Split) -> Iterator[Finding]:
     """They are padded, by reflection and with void."""
+    stages_of_crop: dict[tuple[int, int], list[str]] = {}
     for stage in config.stages:
         height, width = getattr(config.stage, stage).crop_px
+        stages_of_crop.setdefault((height, width), []).append(stage)
+    for (height, width), stages in stages_of_crop.items():
         indices = [
             i
             for i, record in enumerate(train.records)
             if record.image and (record.image.size_px[0] < height or record.image.size_px[1] < width)
         ]
         if indices:
-            key = f"stage.{stage}.crop_px={listing((height, width))}"
-            what = f"{counted(len(indices), 'image')} smaller than {key}: padded, and void there"
-            advice = f"where they are most of the split, lower stage.{stage}.crop_px (multiples of 8)"
+            what = f"images smaller than crop_px={listing((height, width))} of {', '.join(stages)}: {len(indices):,}"
+            advice = "they are padded, and void there; if most are, lower stage.*.crop_px (multiples of 8)"
             yield Finding("note", "small_image", train.name, what, advice, _places(train, indices))
 
 
@@ -49,8 +51,9 @@ def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
             too_large.append(i)
             message = message or str(error)
     if too_large:
-        what = f"{counted(len(too_large), 'image')} larger than stage.context.crop_px={listing(crop_px)}; {message}"
-        what, _, advice = what.rpartition("; ")
+        key = f"stage.context.crop_px={listing(crop_px)}"
+        what = f"images larger than {key}, of which maps are to be kept: {len(too_large):,}"
+        advice = message.rpartition("; ")[2]
         yield Finding("error", "larger_than_crop", train.name, what, advice, _places(train, too_large))
     fitting = _without(train, too_large)
     if fitting is None or val.images is None:

@@ -18,11 +18,15 @@ FaultKind = Literal[
 
 
 class Fault(NamedTuple):
-    """One kind of fault, all places of it (files, folders, lines of a list), and the error that a run ends with."""
+    """One kind of fault, all places of it (files, folders, lines of a list), and the error that a run ends with.
+
+    `note` is what is wrong at each place, where the kind does not say it.
+    """
 
     kind: FaultKind
     places: Sequence[object]
     error: UserError
+    note: str = ""
 
 
 OnFault = Callable[[Fault], None]

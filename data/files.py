@@ -162,7 +162,7 @@ def _report_lonely(
             f"every {kind} needs the {partner} of the same name (others are like {readable(min(partners.values()))}); "
             "add or remove files"
         )
-        on_fault(Fault("missing_partner", [files[name] for name in lonely], error))
+        on_fault(Fault("missing_partner", [files[name] for name in lonely], error, f"no {partner}"))
 
 
 def pair_folders(
@@ -189,6 +189,6 @@ def require_files(
                 f"{readable(source)}: the {kind}s of {len(absent)} of {len(kept)} samples are missing, the first is "
                 f"{readable(first)}; add the files, or correct the list{hint}, or take the samples out of it"
             )
-            on_fault(Fault("missing_file", absent, error))
+            on_fault(Fault("missing_file", absent, error, f"the {kind} is missing"))
             missing_files.update(absent)
     return [pair for pair in kept if missing_files.isdisjoint((pair.image, pair.label))]

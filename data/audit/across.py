@@ -4,7 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from data.audit.findings import Finding, Place, counted
+from data.audit.findings import Finding, Place
 from data.audit.split import Split
 from data.dataset import FileSet
 from data.names import readable
@@ -38,12 +38,12 @@ def _repeated_files(splits: Sequence[Split]) -> Iterator[Finding]:
         for files, places in zip(by_split, repeats, strict=True):
             places += [Place(file, f"is {files[0]}") for file in files[1:]]
     if leaks:
-        what = f"{counted(len(leaks), 'image')} of {splits[1].name} that {splits[0].name} holds, too"
+        what = f"images that stand in {splits[0].name} and in {splits[1].name}: {len(leaks):,}"
         advice = "the score flatters; take them out of one of the two splits"
         yield Finding("warning", "in_two_splits", "", what, advice, leaks)
     for split, places in zip(splits, repeats, strict=True):
         if places:
-            what = f"{counted(len(places), 'image')} that stand in the split more than once"
+            what = f"images that the split holds more than once: {len(places):,}"
             advice = "they count more than once; keep one of each"
             yield Finding("warning", "repeated_image", split.name, what, advice, places)
 
@@ -54,13 +54,13 @@ def _names(split: Split) -> Iterator[Finding]:
     names = [pair.name for pair in split.images.pairs]
     alike = [i for group in _repeats((name.casefold(), (0, i)) for i, name in enumerate(names)) for _, i in group]
     if alike:
-        what = f"{counted(len(alike), 'image')} whose names differ in case alone"
+        what = f"names that differ in case alone: {len(alike):,}"
         advice = "some file systems hold one of them only, and whoever copies the set there loses images; rename them"
         places = [Place(file) for file in split.files(*alike)]
         yield Finding("warning", "names_in_case", split.name, what, advice, places)
     no_text = [i for i, name in enumerate(names) if os.fsencode(name).decode("utf-8", "replace") != name]
     if no_text:
-        what = f"{counted(len(no_text), 'name')} not in UTF-8"
+        what = f"names not in UTF-8: {len(no_text):,}"
         advice = "they are read, and shown with escapes such as \\xe9"
         yield Finding("note", "not_utf8", split.name, what, advice, [Place(file) for file in split.files(*no_text)])
 
@@ -75,7 +75,7 @@ def _same_names(train: Split, val: Split) -> Iterator[Finding]:
         if pair.name in digests and digests[pair.name] != record.digest
     ]
     if places:
-        what = f"{counted(len(places), 'name')} in both splits, of different images"
+        what = f"names that both splits have for different images: {len(places):,}"
         yield Finding("note", "same_names", "", what, "", places)
 
 

@@ -24,9 +24,7 @@ def strange_values(config: DataConfig, split: str, problems: Sequence[Problem]) 
         for value, count in pixels.most_common(MOST_LISTED)
     ]
     more = f" and {len(pixels) - MOST_LISTED:,} more" if len(pixels) > MOST_LISTED else ""
-    what = (
-        f"{counted(len(problems), 'label')} with {noun}s that mean neither a class nor void: {', '.join(shown)}{more}"
-    )
+    what = f"labels with {noun}s that mean neither a class nor void: {len(problems):,}; {', '.join(shown)}{more}"
     advice, overrides = _meaning(config, problems, pixels)
     return Finding("error", "label_values", split, what, advice, _places(problems), overrides)
 
@@ -64,7 +62,7 @@ def _meaning(config: DataConfig, problems: Sequence[Problem], pixels: Counter[in
 
 def masks(config: DataConfig, split: str, problems: Sequence[Problem], *, has_objects: bool) -> Finding:
     """Labels of 0 and 255 alone. `has_objects`: other labels hold the second class by another id."""
-    what = f"{counted(len(problems), 'label')} of 0 and 255 alone, as masks are saved"
+    what = f"labels of 0 and 255 alone, as masks are saved: {len(problems):,}"
     is_whole = config.name == "folder" and len(config.folder.class_names) == 2 and not config.folder.sets
     if not is_whole or has_objects:
         advice = "in these files, write the id of the class in place of 255"
@@ -78,7 +76,7 @@ def masks(config: DataConfig, split: str, problems: Sequence[Problem], *, has_ob
 def wrong_samples(config: DataConfig, split: str, problems: Sequence[Problem], num_labels: int) -> Finding:
     """Labels of a kind that cannot hold what is looked for: colours where ids are, for example."""
     kinds = ", ".join(f"{count} {kind or 'unknown'}" for kind, count in Counter(p.samples for p in problems).items())
-    what = f"{counted(len(problems), 'label')} of a kind that holds no class ids: {kinds}"
+    what = f"labels of a kind that holds no class ids: {kinds}"
     num_classes, pixels = len(config.folder.class_names), _summed(problems)
     is_colored = config.name == "folder" and not config.folder.sets and all(p.samples in COLORED for p in problems)
     if not is_colored or len(problems) < num_labels:

@@ -3,12 +3,13 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from configs.errors import UserError
 from configs.schema import VOID, DataConfig
-from data.audit.findings import Finding, Place, Severity, counted
+from data.audit.findings import Finding, Place, Severity
 from data.audit.label_values import masks, strange_values, wrong_samples
 from data.audit.sample import Counts, Problem, ProblemKind, SampleRecord
 from data.dataset import FileSet, ImageSet
@@ -28,26 +29,26 @@ CONVERTED = {
     "I;16B": "16 bit, of which the high byte is kept",
 }
 TITLES: dict[ProblemKind, tuple[str, str]] = {
-    "damaged_image": ("{} that cannot be read", SKIP_HINT),
-    "large_image": ("{} with more pixels than are read", "scale them down, or cut them into parts"),
+    "damaged_image": ("unreadable images", SKIP_HINT),
+    "large_image": ("images with more pixels than are read", "scale them down, or cut them into parts"),
     "turned_image": (
-        "{} that EXIF says are to be turned, which their labels do not say",
+        "images that EXIF says are to be turned, and their labels do not",
         "turn the pixels (ImageMagick: mogrify -auto-orient FILE), or remove the tag where the label fits as it is",
     ),
-    "image_samples": ("{} of samples without an agreed range", "save them as 8-bit gray or RGB"),
-    "damaged_label": ("{} that cannot be read", SKIP_HINT),
-    "jpeg_label": ("{} saved as JPEG, which alters ids and colours", "write them anew, as PNG, from their source"),
-    "sizes": ("{} of another size than their labels", "replace one of the two, or take the samples out of the split"),
+    "image_samples": ("images whose samples have no agreed range", "save them as 8-bit gray or RGB"),
+    "damaged_label": ("unreadable labels", SKIP_HINT),
+    "jpeg_label": ("labels saved as JPEG, which alters ids and colours", "write them anew, as PNG, from their source"),
+    "sizes": ("images and labels that differ in size", "replace one of the two, or take the samples out of the split"),
 }
 FAULT_TITLES: dict[FaultKind, str] = {
-    "opening": "a set cannot be opened",
-    "missing_partner": "{} without partner",
-    "missing_file": "{} of a list missing",
-    "same_name": "{} that share a name",
-    "list_line": "{} of a list wrong",
-    "group": "{} in which data.folder.group finds nothing",
-    "in_two_sets": "{} in two sets",
-    "unreadable_folder": "{} unreadable",
+    "opening": "sets that cannot be opened",
+    "missing_partner": "files without a partner",
+    "missing_file": "files that the list names and that are not there",
+    "same_name": "files that share a name",
+    "list_line": "wrong lines of the list",
+    "group": "names in which data.folder.group finds nothing",
+    "in_two_sets": "files in two sets",
+    "unreadable_folder": "unreadable folders",
 }
 
 
@@ -90,15 +91,31 @@ def split_findings(split: Split, config: DataConfig) -> Iterator[Finding]:
 
 
 def _opening(kind: FaultKind, split: str, faults: Sequence[Fault]) -> Finding:
-    nouns: dict[FaultKind, str] = {"list_line": "line", "group": "name", "unreadable_folder": "folder"}
+    explains_itself = kind in ("missing_partner", "missing_file", "same_name", "group")
     places = [
-        Place(readable(place), "" if len(fault.places) > 1 else str(fault.error))
+        Place(readable(place), fault.note if explains_itself else str(fault.error))
         for fault in faults
         for place in fault.places
     ]
-    what = FAULT_TITLES[kind].format(counted(len(places), nouns.get(kind, "file")))
+    if kind == "missing_partner":
+        places = _with_other_case(places)
+    what = f"{FAULT_TITLES[kind]}: {len(places):,}"
     advice = str(faults[0].error).rpartition("; ")[2]
     return Finding("error", kind, split, what, advice, places)
+
+
+def _with_other_case(places: Sequence[Place]) -> list[Place]:
+    """Files without a partner that have one but for upper and lower case."""
+    names = defaultdict[str, list[str]](list)
+    for place in places:
+        names[Path(place.file).stem.casefold()].append(place.file)
+    others = {a: b for files in names.values() if len(files) == 2 for a, b in (files, files[::-1])}
+    return [
+        place._replace(message=f"{place.message}; {others[place.file]} differs in case alone")
+        if place.file in others
+        else place
+        for place in places
+    ]
 
 
 def _problems(split: Split, config: DataConfig) -> Iterator[Finding]:
@@ -113,8 +130,14 @@ def _problems(split: Split, config: DataConfig) -> Iterator[Finding]:
         finding = _of_kind(kind, problems, split, config)
         yield Finding(**{**vars(finding), "severity": severity})
     if num_bad and config.on_error == "skip" and not skips:
-        what = f"{counted(num_bad, 'sample')} to be skipped, and at most data.max_skipped={config.max_skipped} may be"
-        yield Finding("error", "max_skipped", split.name, what, "and never all; correct the files above, or raise it")
+        what = f"samples to be skipped: {num_bad:,}, and at most data.max_skipped={config.max_skipped} may be"
+        yield Finding(
+            "error",
+            "max_skipped",
+            split.name,
+            what,
+            "and never all; correct the files above, or raise data.max_skipped",
+        )
 
 
 def _of_kind(kind: ProblemKind, problems: Sequence[Problem], split: Split, config: DataConfig) -> Finding:
@@ -126,9 +149,8 @@ def _of_kind(kind: ProblemKind, problems: Sequence[Problem], split: Split, confi
     if kind == "label_samples":
         return wrong_samples(config, split.name, problems, len(split.records))
     title, advice = TITLES[kind]
-    noun = "label" if kind in ("damaged_label", "jpeg_label") else "image"
     places = [Place(problem.file, problem.message) for problem in problems]
-    return Finding("error", kind, split.name, title.format(counted(len(problems), noun)), advice, places)
+    return Finding("error", kind, split.name, f"{title}: {len(problems):,}", advice, places)
 
 
 def _void(split: Split) -> Iterator[Finding]:
@@ -138,7 +160,7 @@ def _void(split: Split) -> Iterator[Finding]:
     all_void = [i for i, record in enumerate(split.records) if record.label and not record.label.pixels_256[:-1].any()]
     if all_void:
         whole = not pixels_256[:-1].any()
-        what = f"{counted(len(all_void), 'label')} of void alone" + (", all of the split" if whole else "")
+        what = f"labels of void alone: {len(all_void):,}" + (", all of the split" if whole else "")
         advice = "nothing can be learned of them; label the images, or take them out; or correct what means void"
         places = [Place(file) for file in split.files(*all_void)]
         yield Finding("error" if whole else "warning", "all_void", split.name, what, advice, places)
@@ -161,7 +183,7 @@ def _possible_masks(split: Split, config: DataConfig) -> Iterator[Finding]:
         and not record.label.pixels_256[1:-1].any()
     ]  # fmt: skip
     if suspects:
-        what = f"{counted(len(suspects), 'label')} of the first class and void alone, as a 0/255 mask would be read"
+        what = f"labels of the first class and void alone, as a 0/255 mask would be read: {len(suspects):,}"
         advice = "if 255 means an object there, write the id of its class in its place"
         places = [Place(file) for file in split.files(*suspects)]
         yield Finding("warning", "possible_mask", split.name, what, advice, places)
@@ -174,7 +196,7 @@ def _image_kinds(split: Split) -> Iterator[Finding]:
     for samples, count in sorted(kinds.items()):
         if samples != "RGB":
             places = [i for i, record in enumerate(split.records) if record.image and record.image.samples == samples]
-            what = f"{counted(count, 'image')} of kind {CONVERTED.get(samples, samples)}"
+            what = f"images of kind {CONVERTED.get(samples, samples)}: {count:,}"
             yield Finding("note", "image_kind", split.name, what, "", [Place(file) for file in split.files(*places)])
     labels = Counter(record.label_kind for record in split.records if record.label_kind)
     if len(labels) > 1:
