@@ -14,6 +14,9 @@ Sample = tuple[int, int]  # position of the split, of the sample in it
 
 def findings_across(train: Split, val: Split) -> Iterator[Finding]:
     splits = (train, val) if val.name != train.name else (train,)
+    if len(splits) == 1 and train.images is not None:
+        what = f"all images of {train.name} are trained on and scored"
+        yield Finding("warning", "in_two_splits", "", what, "the score flatters; set data.val_split to another split")
     yield from _repeated_files(splits)
     for split in splits:
         yield from _names(split)

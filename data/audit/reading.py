@@ -49,7 +49,7 @@ def _begin(images: ImageSet) -> None:
     _images = images
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
     Image.MAX_IMAGE_PIXELS = None  # of headers; what is decoded is bounded by data/pixels.py
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(0)  # 1 would wait for ever for threads that only the parent has
     Thread(target=_end_with_parent, daemon=True).start()
 
 
