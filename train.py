@@ -74,7 +74,7 @@ def train(config: Config) -> int:
         train_set = open_images(config.data, config.data.train_split)
         val_set = open_images(config.data, config.data.val_split)
         run = open_run(config, run_header(config, train_set, val_set, runtime))
-        with reporter_of(run, runtime, config.run.log_steps) as reporter:
+        with reporter_of(run, runtime, config.run) as reporter:
             for line in introduction(config, train_set, val_set):
                 reporter.log(line)
             stop.check()

@@ -14,11 +14,10 @@ OUTLINE_SHARE = 1 / 1000  # of the picture's side
 STRIPE_PX = 3  # of the light and of the dark stripes over void
 HATCH_ALPHA, LIGHT, DARK = 0.6, 255, 0
 
-Color = tuple[int, int, int]
 Pixels = NDArray[np.uint8]
 
 
-def blended(picture_HW3: Pixels, ids_HW: Pixels, palette: Sequence[Color]) -> Image.Image:
+def blended(picture_HW3: Pixels, ids_HW: Pixels, palette: Sequence[Sequence[int]]) -> Image.Image:
     """RGB, of the picture's size. No class's colour lies on void, nor a stripe on a class."""
     table = np.zeros((256, 3), dtype=np.uint8)
     table[: len(palette)] = np.asarray(palette, dtype=np.uint8)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from configs.schema import VOID
-from engine.reporting.blending import Color
 from engine.reporting.legend import INK, PAPER, QUIET_INK, Entry, font, legend, one_line, per_cent, shortened
 
 TEXT_PX, TITLE_PX, LINE_PX = 13, 18, 18
@@ -67,7 +66,7 @@ def fitted_size(size_px: tuple[int, int], least_px: int, largest_px: int) -> tup
     return max(1, round(size_px[0] * factor)), max(1, round(size_px[1] * factor))
 
 
-def class_entries(counts: NDArray[np.int64], names: Sequence[str], palette: Sequence[Color]) -> list[Entry]:
+def class_entries(counts: NDArray[np.int64], names: Sequence[str], palette: Sequence[Sequence[int]]) -> list[Entry]:
     """Void, which no legend may leave out, then the classes that occur, most frequent first."""
     total = max(1, int(counts.sum()))
     by_share = sorted(np.flatnonzero(counts[: len(names)]).tolist(), key=lambda k: -counts[k])

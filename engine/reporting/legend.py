@@ -9,7 +9,7 @@ from typing import NamedTuple
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
-from engine.reporting.blending import Color, hatched_swatch
+from engine.reporting.blending import hatched_swatch
 
 LEAST_ROWS = 4  # of the legend, however low the picture is
 LONGEST_NAME = 30
@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 
     name: str
     share: str
-    color: Color | None
+    color: Sequence[int] | None
     is_void: bool = False
 
 
@@ -48,7 +48,8 @@ def legend(entries: Sequence[Entry], *, width_px: int, height_px: int, text_px: 
         if entry.is_void:
             image.paste(hatched_swatch(2 * half + 1), (left, middle - half))
         if entry.color is not None or entry.is_void:
-            draw.rectangle((left, middle - half, left + 2 * half, middle + half), entry.color, QUIET_INK)
+            fill = tuple(entry.color) if entry.color is not None else None
+            draw.rectangle((left, middle - half, left + 2 * half, middle + half), fill, QUIET_INK)
         draw.text((left + 1.6 * text_px, middle), entry.name, INK, text_font, anchor="lm")
         draw.text((left + entry_px, middle), entry.share, QUIET_INK, text_font, anchor="rm")
     return image

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.reporting.blending import Color, blended
+from engine.reporting.blending import blended
 from engine.reporting.legend import PAPER, Entry, legend, per_cent, shortened
 
 LEAST_SIDE_PX = 128  # of the longer side; smaller pictures are enlarged
@@ -19,7 +19,7 @@ def overlay(
     picture_HW3: NDArray[np.uint8],
     ids_HW: NDArray[np.uint8],
     names: Sequence[str],
-    palette: Sequence[Color],
+    palette: Sequence[Sequence[int]],
     *,
     of_video: bool = False,
 ) -> Image.Image:
