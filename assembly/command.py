@@ -130,13 +130,14 @@ class Command(Generic[Kind]):
         plan = sweep_plan(composition.hydra, run_root, typed_keys)
         if not flags.cfg and (flags.multirun or plan.is_sweep):
             return self._swept(source, line, plan, composition.hydra)
+        folder_key = "output" if "output" in self.kind.model_fields else "run.dir"
         is_as_meant = not (line.misses_option or flags.cfg)
         problems = [*line.problems, *comma_problems(line.overrides), *composition.problems(with_rules=is_as_meant)]
         if not flags.cfg:
-            problems += how_to_sweep_problems(line.overrides, sweeping=False) + _two_folders(line.overrides)
+            problems += how_to_sweep_problems(line.overrides, sweeping=False) + _two_folders(line.overrides, folder_key)
         if problems:
             raise ConfigError(problems)
-        if not flags.cfg and typed_keys & {"run.dir", "output"} and "hydra.run.dir" not in typed_keys:
+        if not flags.cfg and folder_key in typed_keys and "hydra.run.dir" not in typed_keys:
             line.overrides.append(PARSER.parse_override("hydra.run.dir=."))  # what is typed wins over a recipe's
         elif not flags.cfg:
             _make_folder(composition.hydra)
@@ -194,9 +195,10 @@ class Command(Generic[Kind]):
         if not HydraConfig.initialized() or HydraConfig.get().run.dir == ".":
             return config
         folder = HydraConfig.get().runtime.output_dir
-        if isinstance(config, Config):
-            return config.model_copy(update={"run": config.run.model_copy(update={"dir": folder})})
-        return config.model_copy(update={"output": folder})
+        if "output" in self.kind.model_fields:
+            return config.model_copy(update={"output": folder})
+        assert isinstance(config, Config), "what has no output is a run"
+        return config.model_copy(update={"run": config.run.model_copy(update={"dir": folder})})
 
 
 @contextmanager
@@ -219,10 +221,9 @@ def _make_folder(hydra: DictConfig) -> None:
         raise ConfigError([str(message)]) from error
 
 
-def _two_folders(overrides: Sequence[Override]) -> list[str]:
-    folders = {
-        typed(override) for override in overrides if override.key_or_group in ("run.dir", "output", "hydra.run.dir")
-    }
+def _two_folders(overrides: Sequence[Override], folder_key: str) -> list[str]:
+    keys = (folder_key, "hydra.run.dir")
+    folders = {typed(override) for override in overrides if override.key_or_group in keys}
     if len({folder.partition("=")[2] for folder in folders}) < 2:
         return []
     return [f"{' and '.join(sorted(folders, reverse=True))}: both are the folder of results; name one"]

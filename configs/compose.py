@@ -31,12 +31,22 @@ from configs.explain import explained, located, require_packages
 from configs.files import FOLDER
 from configs.keys import did_you_mean, known_keys, takes_text
 from configs.rules import broken_rules
-from configs.schema import AnalyzeConfig, Config, EvalConfig, ExportConfig, PredictConfig, ReportConfig, Section
+from configs.schema import (
+    AnalyzeConfig,
+    AuditConfig,
+    Config,
+    EvalConfig,
+    ExportConfig,
+    PredictConfig,
+    ReportConfig,
+    Section,
+)
 from configs.validation import validated, without_errors
 
 HYDRA_VERSION = "1.3"
 PRIMARY: dict[type[Section], str] = {  # the YAML file that composing a config starts from
     Config: "train",
+    AuditConfig: "audit",
     EvalConfig: "eval",
     PredictConfig: "predict",
     ExportConfig: "export",
@@ -144,6 +154,8 @@ def hydra_at(source: Source, kind: type[Section], search_path: Sequence[str] = (
 
 def register(kind: type[Section]) -> None:
     """Give Hydra every key with its default, as the node that the primary YAML file names first; once in a process."""
+    if kind is AuditConfig:
+        register(Config)  # audit.yaml inherits train.yaml
     store, name = ConfigStore.instance(), f"{PRIMARY[kind]}_schema"
     if f"{name}.yaml" in store.repo:
         return

@@ -400,6 +400,13 @@ class Config(Section):
     resume_changes: list[str] = []
 
 
+class AuditConfig(Config):
+    """What `audit.py` takes: the settings of the run to come, and two of its own."""
+
+    pictures: int = Field(0, ge=0, le=1000)  # training samples to draw, as the network gets them
+    output: FilePath = "runs/audit"  # folder of audit.json and the pictures
+
+
 class EvalConfig(Section):
     """What `eval.py` takes. Null means: as the checkpoint says."""
 

@@ -16,6 +16,7 @@ from data.camvid import open_camvid
 from data.cityscapes import open_cityscapes
 from data.coco import open_coco_voc
 from data.dataset import FileSet, ImageSet
+from data.faults import OnFault, refuse
 from data.folder import open_folder
 from data.folder_labels import raw_ids as folder_ids
 from data.joined import open_joined
@@ -29,17 +30,18 @@ from data.voc import open_voc
 DIGESTED_PAIRS = 16  # of a split, about so many images and labels are read for its digest
 
 
-def open_images(config: DataConfig, split: str, *, needs_labels: bool = True) -> ImageSet:
+def open_images(config: DataConfig, split: str, *, needs_labels: bool = True, on_fault: OnFault = refuse) -> ImageSet:
     """The split of the data set that `config.name` names, its first `config.limit` samples.
 
     Reads no pixels, unless `config.on_error` is skip. Raises UserError where the root, the split, single files, or
-    labels that are needed are not there, or the config does not fit.
+    labels that are needed are not there, or the config does not fit; with an `on_fault` that returns, what
+    is wrong with single files is handed to it, and they are left out.
     """
     if config.name == "shapes":
         limit = config.limit or max(config.shapes.num_train, config.shapes.num_val)
         num_train, num_val = min(config.shapes.num_train, limit), min(config.shapes.num_val, limit)
         return Shapes(config.shapes.model_copy(update={"num_train": num_train, "num_val": num_val}), split)
-    images = open_split(config, split, partial(_open_files, config))
+    images = open_split(config, split, partial(_open_files, config, on_fault))
     if needs_labels and not images.has_labels:
         raise UserError(
             f"{images.describe()}: a score needs labels, and those of this split are kept by the evaluation server; "
@@ -50,24 +52,24 @@ def open_images(config: DataConfig, split: str, *, needs_labels: bool = True) ->
     return images if config.on_error == "raise" else without_damaged(images, config.max_skipped)
 
 
-def _open_files(config: DataConfig, split: str) -> FileSet:
+def _open_files(config: DataConfig, on_fault: OnFault, split: str) -> FileSet:
     root = _root(config)
     match config.name:
         case "voc":
             sbd_root = Path(config.sbd_root) if config.sbd_root else None
-            images = open_voc(root, WITH_COCO.get(split, split), sbd_root, config.download)
+            images = open_voc(root, WITH_COCO.get(split, split), sbd_root, config.download, on_fault)
             if split not in WITH_COCO:
                 return images
             coco_root = Path(config.coco_root) if config.coco_root else None
-            return open_coco_voc(images, split, coco_root, config.coco_splits)
+            return open_coco_voc(images, split, coco_root, config.coco_splits, on_fault)
         case "cityscapes":
-            return open_cityscapes(root, split)
+            return open_cityscapes(root, split, on_fault)
         case "camvid":
-            return open_camvid(root, split)
+            return open_camvid(root, split, on_fault)
         case "kitti":
-            return open_kitti(root, split)
+            return open_kitti(root, split, on_fault)
         case "folder":
-            return (open_joined if config.folder.sets else open_folder)(root, split, config.folder)
+            return (open_joined if config.folder.sets else open_folder)(root, split, config.folder, on_fault)
         case "shapes":
             raise AssertionError("the built-in scenes lie in no files")
 

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from data.dataset import FileSet, Pair, read_label
+from data.faults import OnFault, refuse
 from data.files import SPLIT_HINT, Shelf, missing, pair_folders, require_files
 from data.labels import CAMVID, VOID, ColorDecoder, IdDecoder, id_table
 from data.lists import read_names
@@ -40,17 +41,17 @@ LAYOUTS = (
 )
 
 
-def open_camvid(root: Path, split: str) -> FileSet:
+def open_camvid(root: Path, split: str, on_fault: OnFault = refuse) -> FileSet:
     """The edition that lies in `root`. Raises UserError where there is none, or not this split of it."""
     if (root / APPROVED).is_dir():
-        return _open_original(root, split)
+        return _open_original(root, split, on_fault)
     if any(root.glob("*annot")):
         edition, images, labels = "SegNet's tutorial, 12 ids", root / split, root / f"{split}annot"
     elif any(root.glob("*/labels")):
         edition, images, labels = "12-id edition", root / split / "images", root / split / "labels"
     else:
         raise missing(root / split / "images", f"{LAYOUTS}; correct data.root")
-    pairs = pair_folders(images, labels)
+    pairs = pair_folders(images, labels, on_fault=on_fault)
     hint = "this edition has 0-10 for classes and 11 for void; use data=folder for other ids"
     decoder = IdDecoder(id_table(RAW_IDS, [RAW_VOID]), hint)
     read = partial(read_label, decoder=decoder)
@@ -62,16 +63,17 @@ def drive_of(name: str) -> str:
     return name.partition("_")[0]
 
 
-def _open_original(root: Path, split: str) -> FileSet:
+def _open_original(root: Path, split: str, on_fault: OnFault) -> FileSet:
     """Images NAME.png with labels NAME_L.png, split by lists of names, which the original does not ship."""
     source = root / f"{split}.txt"
     if not source.is_file():
         hint = "the 32-colour edition ships no split: write its names there, one a line, e.g. 0001TP_006690; or "
         raise missing(source, hint + SPLIT_HINT)
-    stills, approved = Shelf(root / STILLS, ".png"), Shelf(root / APPROVED, "_L.png")
-    pairs = [Pair(name, stills.file(name), approved.file(name)) for name in read_names(source)]
+    stills, approved = Shelf(root / STILLS, ".png", on_fault), Shelf(root / APPROVED, "_L.png", on_fault)
+    pairs = [Pair(name, stills.file(name), approved.file(name)) for name in read_names(source, on_fault)]
+    pairs = require_files(pairs, source, on_fault=on_fault)
     meanings = {color: CAMVID.names.index(name) for name, colors in COLORS.items() for color in colors}
     decoder = ColorDecoder(meanings | {VOID_COLOR: VOID}, "the 32 colours of CamVid's label_colors.txt are required")
     title = "CamVid (original edition, 32 colours in 11 classes)"
     read = partial(read_label, decoder=decoder)
-    return FileSet(title, split, require_files(pairs, source), CAMVID, read, group_of=drive_of)
+    return FileSet(title, split, pairs, CAMVID, read, group_of=drive_of)

@@ -8,6 +8,7 @@ import numpy as np
 
 from configs.errors import UserError
 from data.dataset import TEST, FileSet, LabelReader, Pair, read_label
+from data.faults import OnFault, refuse
 from data.files import SPLIT_HINT, files_below, list_files, missing, pair_files
 from data.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOID, IdDecoder, id_table
 from data.names import without_suffix
@@ -20,7 +21,7 @@ HINT = (
 )
 
 
-def open_cityscapes(root: Path, split: str) -> FileSet:
+def open_cityscapes(root: Path, split: str, on_fault: OnFault = refuse) -> FileSet:
     """The files of labelIds, mapped to the 19 train ids when read, or those of trainIds where only they are there.
 
     The title tells which. trainIds under a name of labelIds mostly betray themselves by 255, which is no labelId.
@@ -33,12 +34,12 @@ def open_cityscapes(root: Path, split: str) -> FileSet:
     has_label_ids = os.path.isdir(labels) and bool(files_below(labels, LABEL_IDS))
     read = partial(read_label, decoder=_decoder(has_label_ids))
     suffix = LABEL_IDS if has_label_ids else TRAIN_IDS
-    image_files = list_files(images, IMAGE_SUFFIX)
+    image_files = list_files(images, IMAGE_SUFFIX, on_fault)
     if split == TEST and _is_void(labels, suffix, read):
         pairs = [Pair(name, image_files[name], labels / f"{name}{suffix}") for name in sorted(image_files)]
         title, reader = "Cityscapes", None
     else:
-        pairs = pair_files(image_files, list_files(labels, suffix))
+        pairs = pair_files(image_files, list_files(labels, suffix, on_fault), on_fault)
         title = f"Cityscapes ({'labelIds mapped to trainIds' if has_label_ids else 'trainIds as they are'})"
         reader = read
     pairs = [pair._replace(name=without_suffix(pair.image.name, IMAGE_SUFFIX)) for pair in pairs]

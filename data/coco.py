@@ -9,6 +9,7 @@ from configs.errors import UserError
 from data.coco_file import CocoFile, damaged, open_coco_file
 from data.coco_masks import draw, require_pycocotools
 from data.dataset import FileSet, LabelReader, Pair
+from data.faults import OnFault, refuse
 from data.files import missing, require_files
 from data.labels import VOC, Labels
 
@@ -28,8 +29,13 @@ COCO_HINT = (
 )
 
 
-def open_coco_voc(voc: FileSet, split: str, coco_root: Path | None, coco_splits: Sequence[str]) -> FileSet:
-    """A split of VOC, and after it the images of COCO. Raises UserError for what is missing or damaged."""
+def open_coco_voc(
+    voc: FileSet, split: str, coco_root: Path | None, coco_splits: Sequence[str], on_fault: OnFault = refuse
+) -> FileSet:
+    """A split of VOC, and after it the images of COCO. Raises UserError for what is missing or damaged.
+
+    Missing images are a fault.
+    """
     require_pycocotools()
     if coco_root is None:
         raise UserError(f"data.coco_root is not set, and split {split} needs it: {COCO_HINT}")
@@ -38,7 +44,7 @@ def open_coco_voc(voc: FileSet, split: str, coco_root: Path | None, coco_splits:
     files = [_open_split(coco_root, name) for name in coco_splits]
     pairs = [*voc.pairs]
     for name, file in zip(coco_splits, files, strict=True):
-        pairs += _pairs(_image_folder(coco_root, name), file)
+        pairs += _pairs(_image_folder(coco_root, name), file, on_fault)
     read = partial(_read_label, files={file.path: file for file in files}, read_voc=voc.read_label)
     title = f"VOC 2012 and COCO ({', '.join(coco_splits)})"
     return FileSet(title, split, pairs, VOC, read, sources=[file.path for file in files])
@@ -60,7 +66,7 @@ def _image_folder(root: Path, split: str) -> Path:
     return folder
 
 
-def _pairs(folder: Path, file: CocoFile) -> list[Pair]:
+def _pairs(folder: Path, file: CocoFile, on_fault: OnFault) -> list[Pair]:
     """The label of an image is its annotations, named after the file that they lie in and the image's id there."""
     pairs = [
         Pair(os.path.splitext(image.file_name)[0], folder / image.file_name, file.path / str(key))
@@ -68,7 +74,7 @@ def _pairs(folder: Path, file: CocoFile) -> list[Pair]:
     ]
     if len({pair.name for pair in pairs}) < len(pairs):
         raise damaged(file.path, "two images have one file_name")
-    return require_files(pairs, file.path, with_labels=False)
+    return require_files(pairs, file.path, with_labels=False, on_fault=on_fault)
 
 
 def _read_label(path: Path, files: Mapping[Path, CocoFile], read_voc: LabelReader) -> Labels:

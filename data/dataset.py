@@ -12,7 +12,7 @@ from PIL import Image
 from configs.errors import UserError
 from data.labels import VOID, ClassSet, ColorDecoder, IdDecoder, Labels, RawIds
 from data.names import readable
-from data.pixels import GRAY_16_MODES, TURNED, decode, rgb_bytes
+from data.pixels import GRAY_16_MODES, TURNED, DecodedFile, decode, rgb_bytes
 
 TEST = "test"  # the split of a benchmark whose labels its evaluation server keeps
 SAMPLE_HINT = "replace the file, or take the sample out of the split"
@@ -122,7 +122,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     without colour profiles, and 16-bit samples keep their high byte. Raises DamagedFileError, or UserError for other
     kinds of samples and for images that EXIF says are to be turned: their labels carry no such note.
     """
-    decoded = decode(path, SAMPLE_HINT)
+    return upright_bytes(decode(path, SAMPLE_HINT), path)
+
+
+def upright_bytes(decoded: DecodedFile, path: Path) -> NDArray[np.uint8]:
+    """A decoded image as `read_image` returns it, which raises the same UserError."""
     if decoded.orientation in TURNED:
         raise UserError(
             f"{readable(path)}: EXIF orientation {decoded.orientation} says that the image is to be turned or "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from configs.errors import UserError
 from data.dataset import Pair
+from data.faults import Fault, OnFault, refuse
 from data.names import readable, without_suffix
 
 SPLIT_HINT = (
@@ -49,10 +50,10 @@ def read_text(path: Path) -> str:
     return text
 
 
-def files_below(folder: Path, suffix: str) -> dict[str, list[Path]]:
+def files_below(folder: Path, suffix: str, on_fault: OnFault = refuse) -> dict[str, list[Path]]:
     """Common part of the name (path below `folder`) -> files, for all files with the suffix; "" takes any image."""
     files_by_name: dict[str, list[Path]] = {}
-    for file in walk(folder):
+    for file in walk(folder, on_fault=on_fault):
         path = file.relative_to(folder).as_posix()
         name = without_suffix(path, suffix)
         if name != path:
@@ -60,20 +61,20 @@ def files_below(folder: Path, suffix: str) -> dict[str, list[Path]]:
     return files_by_name
 
 
-def walk(folder: Path, skip: Callable[[Path], bool] = lambda real: False) -> Iterator[Path]:
-    """Everything below a folder, also behind symbolic links. Raises UserError for a folder that cannot be read.
+def walk(folder: Path, skip: Callable[[Path], bool] = lambda real: False, on_fault: OnFault = refuse) -> Iterator[Path]:
+    """Everything below a folder, also behind symbolic links. A folder that cannot be read is a fault.
 
     Hidden files and folders are passed over, and so is a folder for which `skip` is true, called with its real path.
     A link to a folder that holds the link itself leads to nothing new and is not followed. Folders are yielded,
     too: one that is named like an image is an error when it is read, not a sample silently left out.
     """
 
-    def refuse(error: OSError) -> None:
-        raise unreadable(error.filename, error) from error
+    def report(error: OSError) -> None:
+        on_fault(Fault("unreadable_folder", [error.filename], unreadable(error.filename, error)))
 
     # Where a folder and those that led to it really lie.
     chains: dict[str, tuple[Path, ...]] = {str(folder): (Path(os.path.realpath(folder)),)}
-    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=report, followlinks=True):
         chain, followed = chains.pop(parent), []
         for name in sorted(name for name in folders if not name.startswith(".")):
             path = os.path.join(parent, name)
@@ -88,29 +89,30 @@ def walk(folder: Path, skip: Callable[[Path], bool] = lambda real: False) -> Ite
         yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 
 
-def pick(files: Sequence[Path], suffix: str, hint: str = TWIN_HINT) -> Path:
-    """The one file; of several, the one whose suffix is spelled like this. Raises UserError if more are left."""
+def pick(files: Sequence[Path], suffix: str, hint: str = TWIN_HINT, on_fault: OnFault = refuse) -> Path:
+    """The one file; of several, the one whose suffix is spelled like this. A fault if more are left."""
     exact = [file for file in files if str(file).endswith(suffix)] or files
     if len(exact) > 1:
-        raise UserError(f"{readable(exact[0])} and {readable(exact[1])} have one name; {hint}")
+        error = UserError(f"{readable(exact[0])} and {readable(exact[1])} have one name; {hint}")
+        on_fault(Fault("same_name", exact, error))
     return exact[0]
 
 
-def list_files(folder: Path, suffix: str) -> dict[str, Path]:
-    """As `files_below`, one file for each name. Raises UserError where there are none, or several of one name."""
+def list_files(folder: Path, suffix: str, on_fault: OnFault = refuse) -> dict[str, Path]:
+    """As `files_below`, one file for each name. Raises UserError where there are none; several of one are a fault."""
     if not os.path.isdir(folder):
         raise missing(folder, SPLIT_HINT)
-    files_by_name = files_below(folder, suffix)
+    files_by_name = files_below(folder, suffix, on_fault)
     if not files_by_name:
         raise UserError(f"{readable(folder)} holds no {suffix or 'image'} files; {SPLIT_HINT}")
-    return {name: pick(files, suffix) for name, files in files_by_name.items()}
+    return {name: pick(files, suffix, on_fault=on_fault) for name, files in files_by_name.items()}
 
 
 class Shelf:
     """The files below a folder that a list names. Each folder is listed once, when a name first asks for it."""
 
-    def __init__(self, folder: Path, suffix: str) -> None:
-        self.folder, self.suffix = folder, suffix
+    def __init__(self, folder: Path, suffix: str, on_fault: OnFault = refuse) -> None:
+        self.folder, self.suffix, self._on_fault = folder, suffix, on_fault
         self._below = suffix[: suffix.rfind("/") + 1]  # "/image.png" means a folder for each name
         self._places: dict[Path, dict[str, list[Path]]] = {}
 
@@ -123,9 +125,9 @@ class Shelf:
         return self._places[place].get(common, [])
 
     def file(self, name: str, hint: str = TWIN_HINT) -> Path:
-        """The file of this name, or where it is missing. Raises UserError where there are several."""
+        """The file of this name, or where it is missing. Several are a fault."""
         files = self.files(name)
-        return pick(files, self.suffix, hint) if files else self.folder / (name + self.suffix)
+        return pick(files, self.suffix, hint, self._on_fault) if files else self.folder / (name + self.suffix)
 
     def _listed(self, place: Path) -> dict[str, list[Path]]:
         try:
@@ -133,7 +135,8 @@ class Shelf:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
-            raise unreadable(place, error) from error
+            self._on_fault(Fault("unreadable_folder", [place], unreadable(place, error)))
+            return {}
         files_by_name: dict[str, list[Path]] = {}
         for entry in entries:
             name = without_suffix(entry, self.suffix[len(self._below) :])
@@ -142,39 +145,50 @@ class Shelf:
         return files_by_name
 
 
-def pair_files(images: dict[str, Path], labels: dict[str, Path]) -> list[Pair]:
-    """Images and labels of the same name, sorted by name. Raises UserError where one has no partner."""
-    _refuse_lonely("image", "label", images, labels)
-    _refuse_lonely("label", "image", labels, images)
-    return [Pair(name, images[name], labels[name]) for name in sorted(images)]
+def pair_files(images: dict[str, Path], labels: dict[str, Path], on_fault: OnFault = refuse) -> list[Pair]:
+    """Images and labels of the same name, sorted by name. Those without a partner are a fault."""
+    _report_lonely("image", "label", images, labels, on_fault)
+    _report_lonely("label", "image", labels, images, on_fault)
+    return [Pair(name, images[name], labels[name]) for name in sorted(images.keys() & labels.keys())]
 
 
-def _refuse_lonely(kind: str, partner: str, files: dict[str, Path], partners: dict[str, Path]) -> None:
+def _report_lonely(
+    kind: str, partner: str, files: dict[str, Path], partners: dict[str, Path], on_fault: OnFault
+) -> None:
     lonely = sorted(files.keys() - partners.keys())
     if lonely:
-        raise UserError(
+        error = UserError(
             f"{len(lonely)} of {len(files)} {kind}s have no {partner}, the first is {readable(files[lonely[0]])}; "
             f"every {kind} needs the {partner} of the same name (others are like {readable(min(partners.values()))}); "
             "add or remove files"
         )
+        on_fault(Fault("missing_partner", [files[name] for name in lonely], error, f"no {partner}"))
 
 
-def pair_folders(images: Path, labels: Path, image_suffix: str = "", label_suffix: str = ".png") -> list[Pair]:
-    return pair_files(list_files(images, image_suffix), list_files(labels, label_suffix))
+def pair_folders(
+    images: Path, labels: Path, image_suffix: str = "", label_suffix: str = ".png", on_fault: OnFault = refuse
+) -> list[Pair]:
+    files = list_files(images, image_suffix, on_fault), list_files(labels, label_suffix, on_fault)
+    return pair_files(*files, on_fault)
 
 
-def require_files(pairs: Iterable[Pair], source: Path, *, with_labels: bool = True) -> list[Pair]:
-    """The pairs that the list `source` names. Raises UserError where files are missing."""
+def require_files(
+    pairs: Iterable[Pair], source: Path, *, with_labels: bool = True, on_fault: OnFault = refuse
+) -> list[Pair]:
+    """The pairs that the list `source` names. Those whose files are missing are a fault."""
     kept = list(pairs)
     files = {"image": [pair.image for pair in kept], "label": [pair.label for pair in kept] if with_labels else []}
+    missing_files = set[Path]()
     for kind, paths in files.items():
         absent = [path for path in paths if not os.path.exists(path)]
         if absent:
             first = str(absent[0])
             hint = "" if readable(first) == first else " (is it saved as UTF-8?)"
             hint = hint if absent[0].suffix else " (a name with blanks stands in quotes)"
-            raise UserError(
+            error = UserError(
                 f"{readable(source)}: the {kind}s of {len(absent)} of {len(kept)} samples are missing, the first is "
                 f"{readable(first)}; add the files, or correct the list{hint}, or take the samples out of it"
             )
-    return kept
+            on_fault(Fault("missing_file", absent, error, f"the {kind} is missing"))
+            missing_files.update(absent)
+    return [pair for pair in kept if missing_files.isdisjoint((pair.image, pair.label))]

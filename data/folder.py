@@ -9,6 +9,7 @@ from pathlib import Path
 from configs.errors import UserError
 from configs.schema import FolderConfig
 from data.dataset import FileSet, Pair, read_label
+from data.faults import Fault, OnFault, refuse
 from data.files import Shelf, pair_folders, pick, require_files
 from data.folder_labels import label_meanings, may_be_masks
 from data.labels import IdDecoder
@@ -17,30 +18,39 @@ from data.masks import Masks
 from data.names import IMAGE_SUFFIXES, readable, without_suffix
 
 
-def open_folder(root: Path, split: str, config: FolderConfig) -> FileSet:
-    """One's own images, see `FolderConfig`. Raises UserError for a wrong config and for missing files."""
+def open_folder(root: Path, split: str, config: FolderConfig, on_fault: OnFault = refuse) -> FileSet:
+    """One's own images, see `FolderConfig`. Raises UserError for a wrong config and a missing folder or list."""
     classes, decoder = label_meanings(config)
     images, labels = (root / pattern.replace("{split}", split) for pattern in (config.images, config.labels))
     if config.list_file:
         source = source_of(root, split, config)
-        pairs = require_files(_listed(read_list(source), root, images, labels, config), source)
+        shelves = Shelf(images, config.image_suffix, on_fault), Shelf(labels, config.label_suffix, on_fault)
+        pairs = _listed(read_list(source, on_fault), root, *shelves, on_fault)
+        pairs = require_files(pairs, source, on_fault=on_fault)
     else:
-        pairs = pair_folders(images, labels, config.image_suffix, config.label_suffix)
+        pairs = pair_folders(images, labels, config.image_suffix, config.label_suffix, on_fault)
     if isinstance(decoder, IdDecoder) and may_be_masks(config):
         masks = Masks([pair.label for pair in pairs], partial(read_label, decoder=decoder))
         decoder = replace(decoder, masks=masks.evidence)
     images_of_split = FileSet(f"folder {readable(root)}", split, pairs, classes, partial(read_label, decoder=decoder))
-    return in_groups(images_of_split, config.group)
+    return in_groups(images_of_split, config.group, on_fault)
 
 
-def in_groups(images: FileSet, pattern: str) -> FileSet:
-    """The set with what `FolderConfig.group` finds in its names. Raises UserError for a name without a group."""
+def in_groups(images: FileSet, pattern: str, on_fault: OnFault = refuse) -> FileSet:
+    """The set with what `FolderConfig.group` finds in its names. Names without a group are a fault."""
     if not pattern:
         return images
-    group_of = partial(_group_of, re.compile(pattern))
+    group_of, kept, errors = partial(_group_of, re.compile(pattern)), list[Pair](), dict[str, UserError]()
     for pair in images.pairs:
-        group_of(pair.name)
-    return replace(images, group_of=group_of)
+        try:
+            group_of(pair.name)
+        except UserError as error:
+            errors[pair.name] = error
+            continue
+        kept.append(pair)
+    if errors:
+        on_fault(Fault("group", list(errors), next(iter(errors.values()))))
+    return replace(images, pairs=kept, group_of=group_of) if kept else images
 
 
 def source_of(root: Path, split: str, config: FolderConfig) -> Path:
@@ -58,25 +68,32 @@ def _group_of(pattern: re.Pattern[str], name: str) -> str:
     return readable(match[1])
 
 
-def _listed(lines: Iterable[Line], root: Path, images: Path, labels: Path, config: FolderConfig) -> list[Pair]:
-    """The samples of a list. Raises UserError for two lines that mean the same one."""
-    image_files, label_files = Shelf(images, config.image_suffix), Shelf(labels, config.label_suffix)
+def _listed(lines: Iterable[Line], root: Path, images: Shelf, labels: Shelf, on_fault: OnFault) -> list[Pair]:
+    """The samples of a list. Two lines that mean the same one are a fault."""
     pairs, places = [], dict[Path, str]()
     for line in lines:
-        pair = _sample(line, root, image_files, label_files)
-        if pair.image == pair.label:
-            raise UserError(f"{line.place}: {readable(pair.image)} is image and label in one; correct the line")
-        # A label may serve several images, but a name alone has one label: two such lines would share it.
-        for file in (pair.image,) if len(line.entries) == 2 else (pair.image, pair.label):
-            if file in places:
-                raise UserError(f"{line.place}: {line.first} is the sample of {places[file]} already; remove one")
-            places[file] = f"{line.place} ({line.first})"
+        try:
+            pair = _sample(line, root, images, labels)
+            if pair.image == pair.label:
+                raise UserError(f"{line.place}: {readable(pair.image)} is image and label in one; correct the line")
+            # A label may serve several images, but a name alone has one label: two such lines would share it.
+            files = (pair.image,) if len(line.entries) == 2 else (pair.image, pair.label)
+            for file in files:
+                if file in places:
+                    raise UserError(f"{line.place}: {line.first} is the sample of {places[file]} already; remove one")
+        except UserError as error:
+            on_fault(Fault("list_line", [line.place], error))
+            continue
+        places |= dict.fromkeys(files, f"{line.place} ({line.first})")
         pairs.append(pair)
     return pairs
 
 
 def _sample(line: Line, root: Path, images: Shelf, labels: Shelf) -> Pair:
-    """What a line means: a name below the two folders, with or without extension, or "image label" below the root."""
+    """What a line means: a name below the two folders, with or without extension, or "image label" below the root.
+
+    Raises UserError where it may mean several.
+    """
     name = without_suffix(line.entries[0], images.suffix)
     match line.entries:
         case [image, label]:

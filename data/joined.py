@@ -7,6 +7,7 @@ from pathlib import Path
 from configs.errors import UserError
 from configs.schema import FolderConfig
 from data.dataset import FileSet, LabelReader
+from data.faults import Fault, OnFault, refuse
 from data.folder import in_groups, open_folder, source_of
 from data.folder_labels import class_set
 from data.labels import Labels
@@ -23,32 +24,47 @@ class Reader:
         return self.readers[path](path)
 
 
-def open_joined(root: Path, split: str, config: FolderConfig) -> FileSet:
+def open_joined(root: Path, split: str, config: FolderConfig, on_fault: OnFault = refuse) -> FileSet:
     """The sets of `config.sets` that have the split, in their order; a name begins with that of its set.
 
-    Raises UserError where no set has the split, for a file in two sets, and as `open_folder`, with the set's name.
+    Raises UserError where no set has the split. Faults are a file in two sets, and those of `open_folder`, what it
+    raises included, with the set's name.
     """
-    readers, pairs, set_of_file = dict[Path, LabelReader](), [], dict[Path, str]()
+    readers, pairs, set_of_file, has_split = dict[Path, LabelReader](), [], dict[Path, str](), False
     for name, folder, part in parts_of(root, split, config):
-        try:
-            images = open_folder(folder, split, part)
-        except UserError as error:
-            raise type(error)(f"data.folder.sets.{name}: {error}") from None
+        has_split = True
+        images, faults = _opened(folder, split, part)
+        for fault in faults:
+            on_fault(fault._replace(error=type(fault.error)(f"data.folder.sets.{name}: {fault.error}")))
+        if images is None:
+            continue
         assert images.read_label is not None, "one's own images have labels"
         for pair in images.pairs:
-            for path in (pair.image, pair.label):
-                if set_of_file.setdefault(path, name) != name:
-                    raise UserError(
-                        f"data.folder.sets: {readable(path)} is in {set_of_file[path]} and in {name}; every file in "
-                        "one set is required; correct the roots, patterns or lists of the two"
-                    )
+            files = (pair.image, pair.label)
+            for path in (file for file in files if set_of_file.setdefault(file, name) != name):
+                error = UserError(
+                    f"data.folder.sets: {readable(path)} is in {set_of_file[path]} and in {name}; every file in "
+                    "one set is required; correct the roots, patterns or lists of the two"
+                )
+                on_fault(Fault("in_two_sets", [path], error))
+            if any(set_of_file[path] != name for path in files):
+                continue
             readers[pair.label] = images.read_label
             pairs.append(pair._replace(name=f"{name}/{pair.name}"))
-    if not pairs:
+    if not has_split:
         splits = ", ".join(f"{name} has {', '.join(part.splits)}" for name, part in config.sets.items())
         raise UserError(f"data.folder.sets: none has the split {split}: {splits}; add it to the splits of one")
     title = f"sets {', '.join(dict.fromkeys(set_of_file.values()))} below {readable(root)}"
-    return in_groups(FileSet(title, split, pairs, class_set(config), Reader(readers)), config.group)
+    return in_groups(FileSet(title, split, pairs, class_set(config), Reader(readers)), config.group, on_fault)
+
+
+def _opened(root: Path, split: str, config: FolderConfig) -> tuple[FileSet | None, list[Fault]]:
+    """One of the sets, None where it cannot be opened, and all its faults."""
+    faults: list[Fault] = []
+    try:
+        return open_folder(root, split, config, faults.append), faults
+    except UserError as error:
+        return None, [*faults, Fault("opening", [root], error)]
 
 
 def parts_of(root: Path, split: str, config: FolderConfig) -> Iterator[tuple[str, Path, FolderConfig]]:

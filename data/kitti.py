@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from data.dataset import FileSet, read_label
+from data.faults import OnFault, refuse
 from data.files import pair_folders
 from data.labels import KITTI, IdDecoder, id_table
 
@@ -17,7 +18,7 @@ HINT = (
 )
 
 
-def open_kitti(root: Path, split: str) -> FileSet:
-    pairs = pair_folders(root / split / "images", root / split / "labels")
+def open_kitti(root: Path, split: str, on_fault: OnFault = refuse) -> FileSet:
+    pairs = pair_folders(root / split / "images", root / split / "labels", on_fault=on_fault)
     decoder = IdDecoder(id_table(range(KITTI.num_classes), [11, 255]), HINT)
     return FileSet("KITTI (11 classes)", split, pairs, KITTI, partial(read_label, decoder=decoder))

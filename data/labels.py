@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ from configs.schema import DataName
 from data.names import readable
 from data.palette import MAX_CLASSES, Color, voc_palette
 
+MOST_VALUES = 256  # that an error counts; a photograph among the labels holds thousands of colours
 NOT_ALLOWED = 254  # in an id table: a raw id that the data set does not have
 
 Labels = NDArray[np.uint8]
@@ -137,6 +140,25 @@ def id_table(class_ids: Sequence[int | Sequence[int]], void_ids: Iterable[int]) 
     return table
 
 
+class LabelValueError(UserError):
+    """A label holds values that mean neither a class nor void: `pixels` of each, a raw id or a colour's code.
+
+    The MOST_VALUES most frequent ones. The code of a colour is 65536 r + 256 g + b. `is_mask`: the label holds nothing
+    but 0 and 255.
+    """
+
+    def __init__(self, message: str, values: NDArray[Any], *, is_mask: bool = False) -> None:
+        super().__init__(message)
+        self.pixels, self.is_mask = most_frequent(values), is_mask
+
+
+def most_frequent(values: NDArray[Any]) -> dict[int, int]:
+    """How often each value occurs, the most frequent first, at most MOST_VALUES of them."""
+    found, counts = np.unique(values, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:MOST_VALUES]
+    return {int(value): int(count) for value, count in zip(found[order], counts[order], strict=True)}
+
+
 @dataclass(frozen=True, eq=False)
 class IdDecoder:
     """Raw ids to train ids. `hint` ends every error message: what a user of this data set can do about it.
@@ -152,7 +174,7 @@ class IdDecoder:
     def __call__(self, raw_HW: RawIds, path: Path) -> Labels:
         """Train ids or VOID. Raises UserError for an id that the table does not allow."""
         if raw_HW.dtype == np.uint8:
-            label_HW = np.take(self.table, raw_HW)
+            label_HW = np.asarray(cv2.LUT(raw_HW, self.table[:256]), np.uint8)  # three times as fast as numpy
         else:
             known_HW = raw_HW < self.table.size
             label_HW = np.where(known_HW, np.take(self.table, raw_HW, mode="clip"), np.uint8(NOT_ALLOWED))
@@ -160,21 +182,24 @@ class IdDecoder:
         if wrong_HW.any():
             raise self._not_allowed(raw_HW, wrong_HW, path)
         if self.masks and _is_mask(raw_HW) and (evidence := self.masks()):
-            raise UserError(f"{readable(path)}: a 0/255 mask, and 255 means ignore here; {evidence}; {self.hint}")
+            message = f"{readable(path)}: a 0/255 mask, and 255 means ignore here; {evidence}; {self.hint}"
+            raise LabelValueError(message, raw_HW[raw_HW == 255], is_mask=True)
         return label_HW
 
-    def _not_allowed(self, raw_HW: RawIds, wrong_HW: NDArray[np.bool], path: Path) -> UserError:
+    def _not_allowed(self, raw_HW: RawIds, wrong_HW: NDArray[np.bool], path: Path) -> LabelValueError:
         row, column = np.argwhere(wrong_HW)[0]
         ids, counts = np.unique(raw_HW[wrong_HW], return_counts=True)
         listing = ", ".join(f"{i} ({count} px)" for i, count in zip(ids[:8], counts[:8], strict=True))
         classes, void = (np.flatnonzero(chosen).tolist() for chosen in (self.table < NOT_ALLOWED, self.table == VOID))
-        return UserError(
+        is_mask = _is_mask(raw_HW)
+        message = (
             f"{readable(path)}: label id {raw_HW[row, column]} at row {row}, column {column} is not an id of this data "
             f"set; the file holds {listing}{' and more' if len(ids) > 8 else ''}; allowed are {ranges(classes)} for "
             f"classes and {ranges(void) or 'none'} for void; "
-            + ("it looks like a 0/255 mask, and by custom 255 means ignore; " if _is_mask(raw_HW) else "")
+            + ("it looks like a 0/255 mask, and by custom 255 means ignore; " if is_mask else "")
             + self.hint
         )
+        return LabelValueError(message, raw_HW[wrong_HW], is_mask=is_mask)
 
 
 def _is_mask(raw_HW: RawIds) -> bool:
@@ -198,11 +223,12 @@ class ColorDecoder:
         unknown_HW = self.codes[position_HW] != code_HW
         if unknown_HW.any():
             row, column = np.argwhere(unknown_HW)[0]
-            raise UserError(
+            message = (
                 f"{readable(path)}: colour {raw_HW3[row, column].tolist()} at row {row}, column {column} is not one of "
                 f"the {len(self.codes)} colours of this data set; {unknown_HW.sum()} pixels hold such colours; "
                 f"{self.hint}"
             )
+            raise LabelValueError(message, code_HW[unknown_HW])
         return self.train_ids[position_HW]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from configs.errors import UserError
+from data.faults import Fault, OnFault, refuse
 from data.files import SPLIT_HINT, missing, read_text
 from data.names import readable, without_suffix
 
@@ -25,11 +26,11 @@ class Line(NamedTuple):
         return readable(self.entries[0])
 
 
-def read_list(path: Path) -> list[Line]:
+def read_list(path: Path, on_fault: OnFault = refuse) -> list[Line]:
     """The lines of a list file without byte-order mark, line ends and blank lines.
 
-    Blanks part the entries of a line; a name that holds some stands in quotes, as in a shell. Raises UserError, with
-    file and line number, for a file that is not there or empty, for duplicate lines, and for absolute paths and "..":
+    Blanks part the entries of a line; a name that holds some stands in quotes, as in a shell. Raises UserError for a
+    file that is not there or empty. Faults, with file and line number, are duplicate lines, absolute paths and "..":
     a list names samples of its own data set.
     """
     if not os.path.isfile(path):
@@ -38,19 +39,16 @@ def read_list(path: Path) -> list[Line]:
     line_numbers: dict[str, int] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         place = f"{readable(path)}, line {number}"
-        entries = _entries(line, place)
+        try:
+            entries = _entries(line, place)
+            if entries and entries[0] in line_numbers:
+                earlier = line_numbers[entries[0]]
+                raise UserError(f"{place}: {readable(entries[0])} stands in line {earlier} already; remove one")
+        except UserError as error:
+            on_fault(Fault("list_line", [place], error))
+            continue
         if not entries:
             continue
-        for entry in entries:
-            parts = entry.replace("\\", "/").split("/")
-            if not parts[0] or ".." in parts or parts[0].endswith(":"):
-                raise UserError(
-                    f"{place}: {readable(entry)} leads out of the data set; a name relative to it, without '..' and "
-                    "without leading '/', is required; correct the line"
-                )
-        if entries[0] in line_numbers:
-            earlier = line_numbers[entries[0]]
-            raise UserError(f"{place}: {readable(entries[0])} stands in line {earlier} already; remove one")
         line_numbers[entries[0]] = number
         lines.append(Line(place, entries))
     if not lines:
@@ -58,21 +56,37 @@ def read_list(path: Path) -> list[Line]:
     return lines
 
 
-def read_names(path: Path) -> list[str]:
+def read_names(path: Path, on_fault: OnFault = refuse) -> list[str]:
     """A list of one name a line; an image extension on a name is dropped."""
     places: dict[str, str] = {}
-    for line in read_list(path):
+    for line in read_list(path, on_fault):
+        name = without_suffix(line.entries[0], "")
         if len(line.entries) > 1:
             entries = readable(" ".join(line.entries))
-            raise UserError(f"{line.place}: {entries}; one name a line is required; {QUOTED_HINT}")
-        name = without_suffix(line.entries[0], "")
-        if name in places:
-            raise UserError(f"{line.place}: {line.first} is the sample of {places[name]} already; remove one")
-        places[name] = f"{line.place} ({line.first})"
+            error = UserError(f"{line.place}: {entries}; one name a line is required; {QUOTED_HINT}")
+        elif name in places:
+            error = UserError(f"{line.place}: {line.first} is the sample of {places[name]} already; remove one")
+        else:
+            places[name] = f"{line.place} ({line.first})"
+            continue
+        on_fault(Fault("list_line", [line.place], error))
     return list(places)
 
 
 def _entries(line: str, place: str) -> list[str]:
+    """The entries of a line. Raises UserError where one leads out of the data set."""
+    entries = _words(line, place)
+    for entry in entries:
+        parts = entry.replace("\\", "/").split("/")
+        if not parts[0] or ".." in parts or parts[0].endswith(":"):
+            raise UserError(
+                f"{place}: {readable(entry)} leads out of the data set; a name relative to it, without '..' and "
+                "without leading '/', is required; correct the line"
+            )
+    return entries
+
+
+def _words(line: str, place: str) -> list[str]:
     """A quote inside a word is a letter of it (it's.jpg), and so is a backslash."""
     words = line.split()
     if not any(word.startswith(QUOTES) for word in words):

@@ -75,7 +75,7 @@ def rgb_bytes(decoded: DecodedFile, path: Path) -> NDArray[np.uint8]:
         raise UserError(
             f"{readable(path)}: samples of kind {image.mode} have no agreed range; save the image as 8-bit gray or RGB"
         )
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 @contextmanager

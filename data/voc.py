@@ -10,6 +10,7 @@ import numpy as np
 from configs.errors import DamagedFileError, UserError
 from configs.schema import WITH_COCO
 from data.dataset import SAMPLE_HINT, TEST, FileSet, Pair, read_label
+from data.faults import OnFault, refuse
 from data.files import Shelf, missing, require_files
 from data.labels import VOC, VOID, IdDecoder, Labels, id_table
 from data.lists import read_names
@@ -31,8 +32,8 @@ SBD_HINT = (
 )
 
 
-def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> FileSet:
-    """Raises UserError for a missing data set, unless `download` fetches it, and for missing files.
+def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool, on_fault: OnFault = refuse) -> FileSet:
+    """Raises UserError for a missing data set, unless `download` fetches it; missing files are a fault.
 
     The split test has no labels, unless somebody has put some beside the others.
     """
@@ -46,27 +47,30 @@ def open_voc(root: Path, split: str, sbd_root: Path | None, download: bool) -> F
         raise missing(root / "VOCdevkit" / "VOC2012" / LISTS, HINT)
     if split == TEST and not (voc / LISTS / f"{TEST}.txt").is_file():
         raise missing(voc / LISTS / f"{TEST}.txt", TEST_HINT)
-    pairs = _voc_pairs(voc, "train" if split == "train_aug" else split)
+    pairs = _voc_pairs(voc, "train" if split == "train_aug" else split, on_fault)
     if split == "train_aug":
-        exclude = {pair.name for pair in pairs}.union(read_names(voc / LISTS / "val.txt"))
-        pairs += _sbd_pairs(sbd_root, download, exclude)
+        exclude = {pair.name for pair in pairs}.union(read_names(voc / LISTS / "val.txt", on_fault))
+        pairs += _sbd_pairs(sbd_root, download, exclude, on_fault)
     decoder = IdDecoder(id_table(range(VOC.num_classes), [VOID]), "use the SegmentationClass files as VOC ships them")
     read_label = partial(_read_voc_label, decoder=decoder) if _has_labels(pairs, split) else None
     return FileSet("VOC 2012", split, pairs, VOC, read_label)
 
 
-def _voc_pairs(voc: Path, split: str) -> list[Pair]:
+def _voc_pairs(voc: Path, split: str, on_fault: OnFault) -> list[Pair]:
     source = voc / LISTS / f"{split}.txt"
-    images, labels = Shelf(voc / "JPEGImages", ".jpg"), Shelf(voc / "SegmentationClass", ".png")
-    pairs = [Pair(name, images.file(name), labels.file(name)) for name in read_names(source)]
-    return require_files(pairs, source, with_labels=_has_labels(pairs, split))
+    images, labels = (
+        Shelf(voc / folder, suffix, on_fault)
+        for folder, suffix in (("JPEGImages", ".jpg"), ("SegmentationClass", ".png"))
+    )
+    pairs = [Pair(name, images.file(name), labels.file(name)) for name in read_names(source, on_fault)]
+    return require_files(pairs, source, with_labels=_has_labels(pairs, split), on_fault=on_fault)
 
 
 def _has_labels(pairs: Sequence[Pair], split: str) -> bool:
     return split != TEST or any(os.path.exists(pair.label) for pair in pairs)
 
 
-def _sbd_pairs(sbd_root: Path | None, download: bool, exclude: set[str]) -> list[Pair]:
+def _sbd_pairs(sbd_root: Path | None, download: bool, exclude: set[str], on_fault: OnFault) -> list[Pair]:
     """All of SBD but the excluded names: VOC's own label wins, and VOC val is never trained on."""
     if sbd_root is None:
         raise UserError(f"data.sbd_root is not set, and split train_aug needs it: {SBD_HINT}")
@@ -74,10 +78,10 @@ def _sbd_pairs(sbd_root: Path | None, download: bool, exclude: set[str]) -> list
     if sbd is None:
         raise missing(sbd_root / "benchmark_RELEASE" / "dataset" / "cls", SBD_HINT)
     lists = (sbd / "train.txt", sbd / "val.txt")
-    names = sorted({name for source in lists for name in read_names(source)} - exclude)
-    images, labels = Shelf(sbd / "img", ".jpg"), Shelf(sbd / "cls", ".mat")
+    names = sorted({name for source in lists for name in read_names(source, on_fault)} - exclude)
+    images, labels = Shelf(sbd / "img", ".jpg", on_fault), Shelf(sbd / "cls", ".mat", on_fault)
     pairs = [Pair(name, images.file(name), labels.file(name)) for name in names]
-    return require_files(pairs, sbd / "train.txt and val.txt")
+    return require_files(pairs, sbd / "train.txt and val.txt", on_fault=on_fault)
 
 
 def _located(find: Callable[[Path], Path | None], root: Path, fetch: Callable[[], object] | None) -> Path | None:

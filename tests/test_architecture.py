@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.helpers.programs import ROOT, run_code
 
 ISLANDS = ("data", "models", "engine")
-ENTRY_POINTS = ("train", "eval", "predict", "analyze", "export", "report", "hubconf", "assembly")
+ENTRY_POINTS = ("train", "eval", "predict", "analyze", "audit", "export", "report", "hubconf", "assembly")
 ROOMS = {  # of engine/, and the rooms that each may know
     "process": set(),
     "evaluation": set(),

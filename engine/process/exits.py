@@ -6,8 +6,6 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from configs.errors import FAILED, INTERRUPTED, STOPPED, UserError
 from engine.process.stop import Stopped
 from engine.process.terminal import surviving_terminal
@@ -43,8 +41,11 @@ def guarded(command: Callable[[], int], memory_advice: str) -> int:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and CPU_OUT_OF_MEMORY in str(error)
+    torch = sys.modules.get("torch")  # a command that has not imported it cannot have its errors
+    return (
+        isinstance(error, MemoryError)
+        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        or (isinstance(error, RuntimeError) and CPU_OUT_OF_MEMORY in str(error))
     )
 
 
