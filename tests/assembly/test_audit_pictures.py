@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from assembly.audit import audit
 from assembly.audit_pictures import write_contact_sheets, write_training_samples
 from assembly.feed import Feed
 from assembly.sample_stream import chosen_samples, has_enough, sample_stream
-from configs.compose import compose
+from configs.compose import compose, composed
 from configs.errors import UserError
-from configs.schema import VOID, Config
+from configs.schema import VOID, AuditConfig, Config
 from data.build import open_images
 from data.dataset import ImageSet
 from engine.runtime import choose_runtime
@@ -175,3 +176,20 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_the_user(root: Path, tmp
     ):
         with pytest.raises(UserError, match=r"file cannot be written .* set output elsewhere"):
             write()
+
+
+def test_an_audit_draws_every_split_and_on_request_samples(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*WORDS, f"data.root={root}", f"cache.root={tmp_path / 'cache'}", f"output={tmp_path / 'audit'}"]
+    audit(composed(AuditConfig, words))
+    names = {"sheet_train.png", "sheet_val.png", "audit.json"}
+    assert {path.name for path in (tmp_path / "audit").iterdir()} == names
+    audit(composed(AuditConfig, [*words, "pictures=3"]))
+    assert {path.name for path in (tmp_path / "audit").iterdir()} == names | {
+        "training_samples.png",
+        "training_samples",
+    }
+    assert len([*(tmp_path / "audit" / "training_samples").iterdir()]) == 3
+    shown = capsys.readouterr().out
+    assert shown.count("sheet_val.png") == 2 and shown.count("training_samples.png") == 1
