@@ -129,7 +129,8 @@ def _picture_lines(config: AuditConfig, splits: Sequence[Split], folder: Path) -
         paths = write_training_samples(config, splits[0].images, config.pictures, folder, print)
         samples = [path for path in paths if path.parent == folder]
         if samples:
-            yield f"what the network gets: {', '.join(map(relative, samples))}; a larger file of each sample beside"
+            more = f" and {len(samples) - 1} more" if len(samples) > 1 else ""
+            yield f"what the network gets: {relative(samples[0])}{more}; a larger file of each sample beside"
 
 
 def _last_lines(config: AuditConfig, findings: Sequence[Finding], folder: Path) -> Iterator[str]:

@@ -33,6 +33,7 @@ class SampleStream:
     stage: str
     length: int
     batches: TrainBatches  # of one sample each
+    batches_without_workers: TrainBatches  # the same, for a few samples here and there
     log: Log
 
     def samples(self) -> Generator[tuple[int, Batch]]:
@@ -52,7 +53,7 @@ class SampleStream:
 
     def sample(self, position: int) -> Batch:
         """A sample is a pure function of its position, so it needs not be kept to be had again."""
-        with closing(self.batches(position, position + 1)) as batches:
+        with closing(self.batches_without_workers(position, position + 1)) as batches:
             return _of_images(next(batches))
 
 
@@ -67,8 +68,10 @@ def sample_stream(config: Config, train_set: ImageSet, log: Log) -> SampleStream
     settings: StageConfig = getattr(config.stage, stage)
     # Position p of the stream is the same sample whatever the batch is.
     single = settings.model_copy(update={"batch": 1, "accumulation": 1})
-    batches = _feed(config, train_set, log).batches(single, stage_seed(config.seed, stage))
-    return SampleStream(stage, min(len(train_set), settings.steps * settings.batch, MOST_SAMPLES), batches, log)
+    seed, length = stage_seed(config.seed, stage), min(len(train_set), settings.steps * settings.batch, MOST_SAMPLES)
+    batches = _feed(config, train_set, log).batches(single, seed)
+    alone = config.model_copy(update={"runtime": config.runtime.model_copy(update={"workers": 0})})
+    return SampleStream(stage, length, batches, _feed(alone, train_set, lambda _: None).batches(single, seed), log)
 
 
 def _feed(config: Config, train_set: ImageSet, log: Log) -> Feed:
