@@ -55,7 +55,7 @@ def failed_picture(error: str, size_px: tuple[int, int]) -> Image.Image:
     width, height = size_px
     picture = Image.new("RGB", size_px, FAILED_GRAY)
     lines = _wrapped(error, width - 2 * GAP_PX, min(FAILED_LINES, (height - 2 * GAP_PX) // LINE_PX))
-    _write(picture, (GAP_PX, GAP_PX), lines, width - 2 * GAP_PX, TEXT_PX, middle=False)
+    _write(picture, (GAP_PX, GAP_PX), lines, width - 2 * GAP_PX, TEXT_PX, is_caption=False)
     return picture
 
 
@@ -75,19 +75,27 @@ def class_entries(counts: NDArray[np.int64], names: Sequence[str], palette: Sequ
 
 
 def _write(
-    image: Image.Image, place: tuple[int, int], lines: Sequence[str], width_px: int, text_px: int, middle: bool = True
+    image: Image.Image,
+    place: tuple[int, int],
+    lines: Sequence[str],
+    width_px: int,
+    text_px: int,
+    *,
+    is_caption: bool = True,
 ) -> None:
+    """Of a caption the first line is a name, and the others are quiet."""
     draw = ImageDraw.Draw(image)
     left, top = place
     for number, line in enumerate(lines):
-        text = _shortened_to(one_line(line), width_px, text_px, middle=middle and number == 0)
-        draw.text((left, top + number * LINE_PX), text, QUIET_INK if number and middle else INK, font(text_px))
+        text = _shortened_to(one_line(line), width_px, text_px, middle=is_caption and number == 0)
+        draw.text((left, top + number * LINE_PX), text, QUIET_INK if is_caption and number else INK, font(text_px))
 
 
 def _shortened_to(text: str, width_px: int, text_px: int, *, middle: bool) -> str:
     """The text, or as much of its ends, or of its beginning, as fits."""
     measure = font(text_px).getlength
-    text = text[: 4 * width_px]  # no letter is that narrow
+    if len(text) > 4 * width_px:  # no letter is that narrow
+        text = text[: 2 * width_px] + text[-2 * width_px :]
     if measure(text) <= width_px:
         return text
     for length in range(min(len(text), width_px), 0, -1):

@@ -52,6 +52,7 @@ def test_long_names_keep_both_ends() -> None:
         return contact_sheet([tile(240, 60, name)], entries(), columns=1)
 
     assert sheet("a" * 200 + "1") != sheet("a" * 200 + "2")
+    assert sheet("a" * 5000 + "1") != sheet("a" * 5000 + "2")
     assert sheet("1" + "a" * 200) != sheet("2" + "a" * 200)
     assert sheet("a" * 200 + "1" + "a" * 200) == sheet("a" * 200 + "2" + "a" * 200)
 
