@@ -375,7 +375,7 @@ class RunConfig(Section):
     root: FilePath = "runs"
     dir: FilePath | None = None  # the run's own folder; none: a fresh one below root
     log_steps: int = Field(20, ge=1)  # a scalar point, and a line where there is no terminal
-    num_pictures: int = Field(4, ge=0)  # fixed validation images drawn into TensorBoard
+    num_pictures: int = Field(4, ge=0)  # drawn into TensorBoard: samples of a stage's first batch, validation images
     save_steps: int = Field(500, ge=1)  # last.pt at least so often; validations save, too
 
 
