@@ -28,7 +28,9 @@ def read_all(images: ImageSet, processes: int) -> list[SampleRecord]:
     Processes and not threads, because Pillow's bound on sizes is a variable of its module. Raises MemoryError where a
     process was killed.
     """
-    context = multiprocessing.get_context("fork")
+    context, threads = multiprocessing.get_context("fork"), cv2.getNumThreads()
+    # Here, and not in the processes: a fork has OpenCV's threads no more, and would wait for them for ever.
+    cv2.setNumThreads(1)
     pool = ProcessPoolExecutor(max(1, min(processes, len(images))), context, _begin, (images,))
     try:
         records = pool.map(_record, range(len(images)), chunksize=CHUNK)
@@ -38,6 +40,7 @@ def read_all(images: ImageSet, processes: int) -> list[SampleRecord]:
         raise MemoryError("a process that reads images was killed") from None
     finally:
         pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(threads)
 
 
 def _record(index: int) -> SampleRecord:
@@ -49,7 +52,6 @@ def _begin(images: ImageSet) -> None:
     _images = images
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
     Image.MAX_IMAGE_PIXELS = None  # of headers; what is decoded is bounded by data/pixels.py
-    cv2.setNumThreads(1)
     Thread(target=_end_with_parent, daemon=True).start()
 
 
