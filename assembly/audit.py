@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -76,8 +77,16 @@ def _findings(config: AuditConfig, splits: Sequence[Split]) -> list[Finding]:
     if train.images and val.images:
         warnings = [line for line in group_lines(train.images, val.images) if line.startswith("warning: ")]
         findings += [_shared_groups(line.removeprefix("warning: ")) for line in warnings]
-    # A part of a training split, held out, has the faults of its files a second time.
-    return list({(finding.kind, finding.what, tuple(finding.places)): finding for finding in findings}.values())
+    return _without_repeats(findings)
+
+
+def _without_repeats(findings: Sequence[Finding]) -> list[Finding]:
+    """A wrong setting is met in both splits; and files of which a part is held out are opened for both."""
+    kept: dict[object, Finding] = {}
+    for finding in findings:
+        key = (finding.kind, finding.what, tuple(finding.places))
+        kept[key] = replace(finding, split="") if key in kept else finding
+    return list(kept.values())
 
 
 def _shared_groups(warning: str) -> Finding:

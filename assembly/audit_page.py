@@ -43,6 +43,8 @@ def statistics_lines(
 ) -> Iterator[str]:
     """Sizes, then a line for each class; `weights` are those of the rule sqrt_inverse, empty where there are none."""
     for split, known in statistics.items():
+        if not known.num_images:
+            continue
         sizes = [f"{width}x{height} ({count:,})" for (height, width), count in known.sizes_px.items()]
         if len(sizes) > MOST_SIZES:
             sizes = [sizes[0], "...", sizes[-1]]
@@ -51,8 +53,10 @@ def statistics_lines(
         title = f"{split}: {images}, width x height: "
         pixels = ""
         if known.mean_rgb and known.deviation_rgb:
-            pixels = f"; R, G, B: mean {_short(known.mean_rgb)}, deviation {_short(known.deviation_rgb)}"
-        yield from wrapped(title + ", ".join(sizes) + pixels, "  ", "    ")
+            pixels = f"; R G B: mean {_short(known.mean_rgb)}, deviation {_short(known.deviation_rgb)}"
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in known.label_kinds.items())
+        labels = f"; labels: {kinds}" if kinds else ""
+        yield from wrapped(title + ", ".join(sizes) + pixels + labels, "  ", "    ")
     columns = [split for split, known in statistics.items() if sum(known.class_pixels)]
     if not columns:
         return
@@ -76,8 +80,8 @@ def audit_content(
 
     `would_go_wrong`: whether there is an error. `findings`: severity (error, warning, note), kind, split (empty: of
     several), what, advice, overrides (words of a command line), places (file, message). `splits`: by name num_images,
-    num_readable, sizes (height, width, count), classes (pixels and share by name), void_pixels, void_share, mean_rgb,
-    deviation_rgb (0..255, null without images). `suggestions`: overrides that the data suggest.
+    num_readable, sizes (height, width, count), label_kinds (counts), classes (pixels and share by name), void_pixels,
+    void_share, mean_rgb, deviation_rgb (0..255, null without images). `suggestions`: overrides that the data suggest.
     """
     return {
         "would_go_wrong": any(finding.severity == "error" for finding in findings),
@@ -89,6 +93,7 @@ def audit_content(
                 "num_images": known.num_images,
                 "num_readable": known.num_readable,
                 "sizes": [{"height": h, "width": w, "count": count} for (h, w), count in known.sizes_px.items()],
+                "label_kinds": known.label_kinds,
                 "classes": {
                     name: {"pixels": pixels, "share": share}
                     for name, pixels, share in zip(names, known.class_pixels, known.class_shares, strict=False)

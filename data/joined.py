@@ -46,7 +46,7 @@ def open_joined(root: Path, split: str, config: FolderConfig, on_fault: OnFault 
                     f"data.folder.sets: {readable(path)} is in {set_of_file[path]} and in {name}; every file in "
                     "one set is required; correct the roots, patterns or lists of the two"
                 )
-                on_fault(Fault("in_two_sets", [path], error))
+                on_fault(Fault("in_two_sets", [path], error, f"in {set_of_file[path]} and in {name}"))
             if any(set_of_file[path] != name for path in files):
                 continue
             readers[pair.label] = images.read_label

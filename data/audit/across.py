@@ -18,6 +18,9 @@ Sample = tuple[int, int]  # position of the split, of the sample in it
 
 def findings_across(train: Split, val: Split) -> Iterator[Finding]:
     splits = (train, val) if val.name != train.name else (train,)
+    if len(splits) == 1 and train.images is not None:
+        what = f"all images of {train.name} are trained on and scored"
+        yield Finding("warning", "in_two_splits", "", what, "the score flatters; set data.val_split to another split")
     yield from _repeated_files(splits)
     for split in splits:
         yield from _names(split)
@@ -103,17 +106,18 @@ def _classes(train: Split, val: Split) -> Iterator[Finding]:
         if names:
             where = what.format(train=train.name, val=val.name)
             sentence = f"{len(names)} class{'' if len(names) == 1 else 'es'} {where}: {', '.join(names)}"
-            places = [Place(file) for file in val.labels(*_with_class(val, chosen))]  # none of a class in train alone
+            places = [Place(file) for file in _with_class(val, chosen)]  # none of a class in train alone
             yield Finding(severity, kind, "", sentence, advice.format("them" if len(names) > 1 else "it"), places)
 
 
-def _with_class(split: Split, chosen_256: Chosen) -> list[int]:
-    """The samples whose labels hold a pixel of one of these classes."""
-    return [
-        i
-        for i, record in enumerate(split.records)
-        if record.label and record.label.pixels_256[:-1][chosen_256[:-1]].any()
-    ]
+def _with_class(split: Split, chosen_256: Chosen) -> list[str]:
+    """The labels that hold a pixel of one of these classes."""
+    if split.images is None:
+        return []
+    labels = [record.label for record in split.records]
+    return split.label_files(
+        *(i for i, label in enumerate(labels) if label and label.pixels_256[:-1][chosen_256[:-1]].any())
+    )
 
 
 def _repeats(samples: Iterable[tuple[Hashable, Sample]]) -> list[list[Sample]]:

@@ -28,9 +28,7 @@ def read_all(images: ImageSet, processes: int) -> list[SampleRecord]:
     Processes and not threads, because Pillow's bound on sizes is a variable of its module. Raises MemoryError where a
     process was killed.
     """
-    context, threads = multiprocessing.get_context("fork"), cv2.getNumThreads()
-    # Here, and not in the processes: a fork has OpenCV's threads no more, and would wait for them for ever.
-    cv2.setNumThreads(1)
+    context = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(max(1, min(processes, len(images))), context, _begin, (images,))
     try:
         records = pool.map(_record, range(len(images)), chunksize=CHUNK)
@@ -40,7 +38,6 @@ def read_all(images: ImageSet, processes: int) -> list[SampleRecord]:
         raise MemoryError("a process that reads images was killed") from None
     finally:
         pool.shutdown(cancel_futures=True)
-        cv2.setNumThreads(threads)
 
 
 def _record(index: int) -> SampleRecord:
@@ -52,6 +49,7 @@ def _begin(images: ImageSet) -> None:
     _images = images
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
     Image.MAX_IMAGE_PIXELS = None  # of headers; what is decoded is bounded by data/pixels.py
+    cv2.setNumThreads(0)  # 1 would wait for ever for threads that only the parent has
     Thread(target=_end_with_parent, daemon=True).start()
 
 

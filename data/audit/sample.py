@@ -31,6 +31,7 @@ ProblemKind = Literal[
     "label_mask",  # 0 and 255 alone
     "sizes",  # of image and label
 ]
+LABEL_KINDS = {"L": "gray", "P": "palette", "1": "1-bit", "I;16": "16-bit gray"}  # by Pillow's mode
 EXACT_PIXELS = 2**24  # OpenCV counts in float32
 Counts = NDArray[np.int64]
 
@@ -69,7 +70,7 @@ class SampleRecord(NamedTuple):
     image: ImageRecord | None = None
     label: LabelRecord | None = None
     digest: str = ""
-    label_kind: str = ""  # samples and format of the label's file
+    label_kind: str = ""  # of the label's file: "palette PNG"
     problems: tuple[Problem, ...] = ()
 
 
@@ -120,7 +121,7 @@ def _image_record(image_HW3: NDArray[np.uint8], samples: str) -> ImageRecord:
 
 def _look_at_label(path: Path, read_label: LabelReader) -> tuple[LabelRecord | None, str, tuple[Problem, ...]]:
     samples, file_format = _header(path)
-    label_kind = " ".join(filter(None, (samples, file_format)))
+    label_kind = " ".join(filter(None, (LABEL_KINDS.get(samples, samples), file_format)))
     try:
         return _label_record(read_label(path)), label_kind, ()
     except DamagedFileError as error:

@@ -65,18 +65,18 @@ class Split:
     faults: Sequence[Fault] = ()
     failure: UserError | None = None
 
-    def labels(self, *indices: int) -> list[str]:
-        """Of the labels of samples, for messages."""
-        if isinstance(self.images, FileSet):
-            return [readable(self.images.pairs[index].label) for index in indices]
-        return self.files(*indices)
-
     def files(self, *indices: int) -> list[str]:
         """Of the images of samples, for messages."""
         assert self.images is not None, "samples are of a split that is open"
         if isinstance(self.images, FileSet):
             return [readable(self.images.pairs[index].image) for index in indices]
         return [self.images.name(index) for index in indices]
+
+    def label_files(self, *indices: int) -> list[str]:
+        """Of the labels of samples; of what lies in no files, the samples' names."""
+        if isinstance(self.images, FileSet):
+            return [readable(self.images.pairs[index].label) for index in indices]
+        return self.files(*indices)
 
     @property
     def pixels_256(self) -> Counts:
@@ -97,7 +97,7 @@ def split_findings(split: Split, config: DataConfig) -> Iterator[Finding]:
 
 
 def _opening(kind: FaultKind, split: str, faults: Sequence[Fault]) -> Finding:
-    explains_itself = kind in ("missing_partner", "missing_file", "same_name", "group")
+    explains_itself = kind in ("missing_partner", "missing_file", "same_name", "group", "in_two_sets")
     places = [
         Place(readable(place), fault.note if explains_itself else str(fault.error))
         for fault in faults
@@ -168,7 +168,7 @@ def _void(split: Split) -> Iterator[Finding]:
         whole = not pixels_256[:-1].any()
         what = f"labels of void alone: {len(all_void):,}" + (", all of the split" if whole else "")
         advice = "nothing can be learned of them; label the images, or take them out; or correct what means void"
-        places = [Place(file) for file in split.labels(*all_void)]
+        places = [Place(file) for file in split.label_files(*all_void)]
         yield Finding("error" if whole else "warning", "all_void", split.name, what, advice, places)
     share = pixels_256[-1] / pixels_256.sum()
     if share > VOID_SHARE and pixels_256[:-1].any():
@@ -191,7 +191,7 @@ def _possible_masks(split: Split, config: DataConfig) -> Iterator[Finding]:
     if suspects:
         what = f"labels of the first class and void alone, as a 0/255 mask would be read: {len(suspects):,}"
         advice = "if 255 means an object there, write the id of its class in its place"
-        places = [Place(file) for file in split.labels(*suspects)]
+        places = [Place(file) for file in split.label_files(*suspects)]
         yield Finding("warning", "possible_mask", split.name, what, advice, places)
 
 

@@ -16,6 +16,7 @@ class SplitStatistics:
     num_images: int
     num_readable: int  # image and label
     sizes_px: dict[tuple[int, int], int]  # how many images of each, the smallest area first
+    label_kinds: dict[str, int]  # how many files of each kind
     class_pixels: list[int]
     void_pixels: int
     mean_rgb: list[float] | None  # of all pixels of all images, 0..255
@@ -46,6 +47,7 @@ def statistics_of(split: Split) -> SplitStatistics:
         num_images=len(split.records),
         num_readable=sum(not record.problems for record in split.records),
         sizes_px={size: sizes[size] for size in sorted(sizes, key=lambda size: (size[0] * size[1], size))},
+        label_kinds=dict(Counter(record.label_kind for record in split.records if record.label_kind).most_common()),
         class_pixels=[int(pixels) for pixels in pixels_256[:num_classes]],
         void_pixels=int(pixels_256[-1]),
         mean_rgb=_rounded(mean_3),
