@@ -45,7 +45,6 @@ def audit(config: AuditConfig) -> int:
     # Contact sheets and, with config.pictures, training samples as the network gets them are written to `folder` here.
     for line in (
         *finding_lines(findings),
-        "",
         *statistics_lines(names, statistics, weights_C),
         *_suggestion_lines(suggestions),
         "",

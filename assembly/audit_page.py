@@ -42,6 +42,8 @@ def statistics_lines(
     names: Sequence[str], statistics: Mapping[str, SplitStatistics], weights: Sequence[float]
 ) -> Iterator[str]:
     """Sizes, then a line for each class; `weights` are those of the rule sqrt_inverse, empty where there are none."""
+    if any(known.num_images for known in statistics.values()):
+        yield ""
     for split, known in statistics.items():
         if not known.num_images:
             continue

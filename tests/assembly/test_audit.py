@@ -262,3 +262,23 @@ def test_the_settings_are_those_of_the_run_to_come() -> None:
 def test_wrong_words_are_answered(tmp_path: Path, word: str, complaint: str) -> None:
     done = run(tmp_path, "audit.py", word)
     assert done.returncode == 2 and complaint in done.stderr and done.stdout == ""
+
+
+def test_settings_that_fit_no_split_are_one_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good_folder(tmp_path)
+    found = audited(tmp_path, tmp_path / "out", capsys, "data.folder.label_ids=[1]")
+    assert found.counts() == {("error", "", "opening"): 0} and found.exit_code == 2
+
+
+def test_a_split_that_is_trained_on_and_scored_flatters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good_folder(tmp_path)
+    found = audited(tmp_path, tmp_path / "out", capsys, "data.val_split=train")
+    assert found.counts()["warning", "", "in_two_splits"] == 0 and list(found.content["splits"]) == ["train"]
+
+
+def test_hydra_run_dir_and_output_are_the_folder_of_results_and_run_dir_is_not(tmp_path: Path) -> None:
+    words = ["data.shapes.num_train=1", "data.shapes.num_val=1", "runtime.threads=1", "run.dir=run"]
+    assert run(tmp_path, "audit.py", *words, "output=found").returncode == 0
+    assert run(tmp_path, "audit.py", *words, "output=found", "hydra.run.dir=other").returncode == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["found"]
+    assert [path.name for path in (tmp_path / "found").iterdir()] == [NAME]

@@ -13,7 +13,7 @@ import analyze
 import train
 from assembly.command import Command
 from configs.files import FOLDER
-from configs.schema import AnalyzeConfig, Config, EvalConfig, PredictConfig, ReportConfig
+from configs.schema import AnalyzeConfig, AuditConfig, Config, EvalConfig, PredictConfig, ReportConfig
 
 PROGRAM = """
 import sys
@@ -219,7 +219,7 @@ def test_jobs_whose_folder_cannot_be_their_own_are_refused(tmp_path: Path) -> No
     assert "to" not in result.stdout
 
 
-@pytest.mark.parametrize("name", ["train", "eval", "predict", "analyze", "report"])
+@pytest.mark.parametrize("name", ["train", "eval", "predict", "analyze", "audit", "report"])
 @pytest.mark.parametrize("words", [[], ["-m"]])
 def test_several_processes_of_torchrun_are_refused_one_is_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, words: list[str]
@@ -227,7 +227,7 @@ def test_several_processes_of_torchrun_are_refused_one_is_not(
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
     monkeypatch.setenv("WORLD_SIZE", "2")
     kinds = {"train": Config, "eval": EvalConfig, "predict": PredictConfig, "analyze": AnalyzeConfig,
-             "report": ReportConfig}  # fmt: skip
+             "audit": AuditConfig, "report": ReportConfig}  # fmt: skip
     assert Command(kinds[name], lambda config: 1).start(importlib.import_module(name).main) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "WORLD_SIZE=2" in line and "without torchrun" in line
