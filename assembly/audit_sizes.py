@@ -11,9 +11,12 @@ from configs.schema import Config
 from data.audit.findings import Finding, Place, listing
 from data.audit.split import Split
 from data.dataset import FileSet, ImageSet
+from data.store import CacheTooSmall
 from data.transforms import refuse_cut
 from engine.runtime import Runtime
 from models.build import build_segmenter
+
+CROP_MULTIPLE_PX = 8  # as the schema says
 
 
 def size_findings(config: Config, train: Split, val: Split) -> Iterator[Finding]:
@@ -42,27 +45,35 @@ def _small_images(config: Config, train: Split) -> Iterator[Finding]:
 
 
 def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
-    crop_px, too_large, message = config.stage.context.crop_px, list[int](), ""
-    for i, record in enumerate(train.records):
+    stage, too_large = config.stage.context, list[int]()
+    largest_px = list(stage.crop_px)
+    sizes_px = {i: record.image.size_px for i, record in enumerate(train.records) if record.image}
+    for i, size_px in sizes_px.items():
         try:
-            if record.image:
-                refuse_cut(record.image.size_px, crop_px)
-        except UserError as error:
+            refuse_cut(size_px, stage.crop_px)
+        except UserError:
             too_large.append(i)
-            message = message or str(error)
+            largest_px = [max(largest, _in_cells(side)) for largest, side in zip(largest_px, size_px, strict=True)]
     if too_large:
-        key = f"stage.context.crop_px={listing(crop_px)}"
+        key = f"stage.context.crop_px={listing(stage.crop_px)}"
         what = f"images larger than {key}, of which maps are to be kept: {len(too_large):,}"
-        advice = message.rpartition("; ")[2]
-        yield Finding("error", "larger_than_crop", train.name, what, advice, _places(train, too_large))
-    fitting = _without(train, too_large)
-    if fitting is None or val.images is None:
+        advice = "take them out of the split, set stage.context.maps=computed, or add"
+        overrides = [f"stage.context.crop_px={listing(largest_px)}"]
+        yield Finding("error", "larger_than_crop", train.name, what, advice, _places(train, too_large), overrides)
+    train_set, val_set = _as_if_readable(train), _as_if_readable(val)
+    if train_set is None or val_set is None:
         return
     try:
-        _feed(config, fitting, val.images).check_kept_maps(config.stage.context)
-    except UserError as error:
-        what, _, advice = str(error).rpartition("; ")
-        yield Finding("error", "cache_size", "", what, advice)
+        _feed(config, train_set, val_set).check_kept_maps(stage.model_copy(update={"crop_px": largest_px}))
+    except CacheTooSmall as error:
+        what = str(error).partition("; ")[0]
+        advice = "remove folders there, set stage.context.maps=computed, or add"
+        yield Finding("error", "cache_size", "", what, advice, overrides=[f"cache.max_gb={error.required_gb:g}"])
+
+
+def _in_cells(size_px: int) -> int:
+    """The next size that a crop may have."""
+    return -(-size_px // CROP_MULTIPLE_PX) * CROP_MULTIPLE_PX
 
 
 def _feed(config: Config, train_set: ImageSet, val_set: ImageSet) -> Feed:
@@ -75,13 +86,15 @@ def _feed(config: Config, train_set: ImageSet, val_set: ImageSet) -> Feed:
     return Feed(config, train_set, val_set, model, runtime, log=lambda line: None, check=lambda: None)
 
 
-def _without(split: Split, indices: list[int]) -> ImageSet | None:
-    """The images that are left; None where none is."""
-    if not isinstance(split.images, FileSet) or not indices:
-        return split.images
-    left_out = set(indices)
-    pairs = [pair for i, pair in enumerate(split.images.pairs) if i not in left_out]
-    return replace(split.images, pairs=pairs) if pairs else None
+def _as_if_readable(split: Split) -> ImageSet | None:
+    """The set as it will be once its images are repaired: each that cannot be read counts as one that can."""
+    readable = [i for i, record in enumerate(split.records) if record.image]
+    if not readable or not isinstance(split.images, FileSet):
+        return split.images if readable else None
+    pairs = split.images.pairs
+    return replace(
+        split.images, pairs=[pairs[i if record.image else readable[0]] for i, record in enumerate(split.records)]
+    )
 
 
 def _places(split: Split, indices: list[int]) -> list[Place]:
