@@ -39,6 +39,7 @@ def score(request: EvalConfig) -> int:
     from assembly.trained import check_classes, restore
     from data.build import open_images
     from data.loaders import validation_batches
+    from data.resize import resize_line
     from engine.evaluation.evaluate import evaluate
     from engine.reporting.score_files import write_scores
     from engine.reporting.score_table import score_table
@@ -50,12 +51,14 @@ def score(request: EvalConfig) -> int:
     submission = Submission(request, trained, results(request)) if request.submission else None
     images = submission.images if submission else open_images(config.data, request.split)
     check_classes(trained, images)
-    subject = images.describe() + (f"\n{submission.describe()}" if submission else "")
-    print(f"{trained.description}\non {runtime.describe()}\n{subject}\n", flush=True)
+    lines = [trained.description, f"on {runtime.describe()}", images.describe(), resize_line(config.data.resize)]
+    print("\n".join(filter(None, [*lines, submission.describe() if submission else ""])) + "\n", flush=True)
 
     evaluation = evaluate(
         trained.model.to(runtime.device),
-        lambda: validation_batches(images, batch=config.validation.batch, workers=config.runtime.workers),
+        lambda: validation_batches(
+            images, batch=config.validation.batch, workers=config.runtime.workers, resize=config.data.resize
+        ),
         config.validation,
         runtime,
         write=submission.write if submission else None,
@@ -68,6 +71,7 @@ def score(request: EvalConfig) -> int:
             classes.names,
             classes.palette,
             config.validation,
+            config.data.resize,
             checkpoint=request.checkpoint,
             split=request.split,
             precision=runtime.precision,

@@ -35,7 +35,9 @@ def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
         seed=config.seed,
         make_context=lambda seed: build_context(config.model, num_classes, seed),
         train_batches=feed.batches,
-        validation_batches=lambda: validation_batches(feed.val_set, batch=config.validation.batch, workers=workers),
+        validation_batches=lambda: validation_batches(
+            feed.val_set, batch=config.validation.batch, workers=workers, resize=config.data.resize
+        ),
         kept_maps=feed.kept_maps,
         shared_frontend=shared,
         header=header,

@@ -13,7 +13,7 @@ from configs.schema import Head
 
 @runtime_checkable
 class Batch(Protocol):
-    """Bytes: uint8 images (B, 3, H, W) and uint8 labels (B, H, W); 255 is void."""
+    """Bytes: uint8 images (B, 3, H, W) and uint8 labels (B, H, W), whose size may be another; 255 is void."""
 
     @property
     def images_B3HW(self) -> Tensor: ...
