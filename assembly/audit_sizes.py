@@ -1,5 +1,6 @@
 """Whether the images go with the crops of the stages, and the maps that are kept of them with the cache."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,17 +12,20 @@ from configs.schema import Config
 from data.audit.findings import Finding, Place, listing
 from data.audit.split import Split
 from data.dataset import FileSet, ImageSet
+from data.resize import resized_size
 from data.store import CacheTooSmall
 from data.transforms import refuse_cut
 from engine.runtime import Runtime
 from models.build import build_segmenter
 
 CROP_MULTIPLE_PX = 8  # as the schema says
+FAR_LARGER = 4  # crops along a side, from which on a resize is worth a try
 
 
 def size_findings(config: Config, train: Split, val: Split) -> Iterator[Finding]:
     """Of the stages to come; what a stage would refuse only when it begins is an error here."""
     yield from _small_images(config, train)
+    yield from _large_images(config, train)
     if "context" in config.stages and config.stage.context.maps == "cached":
         yield from _kept_maps(config, train, val)
 
@@ -32,23 +36,36 @@ def _small_images(config: Config, train: Split) -> Iterator[Finding]:
     for stage in config.stages:
         height, width = getattr(config.stage, stage).crop_px
         stages_of_crop.setdefault((height, width), []).append(stage)
+    sizes_px = _seen_sizes(config, train)
     for (height, width), stages in stages_of_crop.items():
-        indices = [
-            i
-            for i, record in enumerate(train.records)
-            if record.image and (record.image.size_px[0] < height or record.image.size_px[1] < width)
-        ]
+        indices = [i for i, size_px in sizes_px.items() if size_px[0] < height or size_px[1] < width]
         if indices:
             what = f"images smaller than crop_px={listing((height, width))} of {', '.join(stages)}: {len(indices):,}"
             advice = "they are padded, and void there; if most are, lower stage.*.crop_px (multiples of 8)"
             yield Finding("note", "small_image", train.name, what, advice, _places(train, indices))
 
 
+def _large_images(config: Config, train: Split) -> Iterator[Finding]:
+    """Photographs of many megapixels: a crop of one is a patch of wall or lawn, and says little of what it is."""
+    crop_px = max((getattr(config.stage, stage).crop_px for stage in config.stages), key=math.prod)
+    indices = [i for i, size_px in _seen_sizes(config, train).items() if min(size_px) >= FAR_LARGER * max(crop_px)]
+    if indices:
+        what = f"images of more than {FAR_LARGER} crops on each side, crop_px={listing(crop_px)}: {len(indices):,}"
+        advice = "a crop shows a small part of them; data.resize says at what size the network sees images, for example"
+        overrides = [f"data.resize.short_px={2 * max(crop_px)}"]
+        yield Finding("note", "large_image_for_crop", train.name, what, advice, _places(train, indices), overrides)
+
+
+def _seen_sizes(config: Config, split: Split) -> dict[int, tuple[int, int]]:
+    """Height and width at which the network sees each image that can be read."""
+    records = enumerate(split.records)
+    return {i: resized_size(config.data.resize, record.image.size_px) for i, record in records if record.image}
+
+
 def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
     stage, too_large = config.stage.context, list[int]()
     largest_px = list(stage.crop_px)
-    sizes_px = {i: record.image.size_px for i, record in enumerate(train.records) if record.image}
-    for i, size_px in sizes_px.items():
+    for i, size_px in _seen_sizes(config, train).items():
         try:
             refuse_cut(size_px, stage.crop_px)
         except UserError:
