@@ -39,6 +39,7 @@ def score(request: EvalConfig) -> int:
     from assembly.trained import check_classes, restore
     from data.build import open_images
     from data.loaders import Share, validation_batches
+    from data.resize import resize_line
     from engine.evaluation.evaluate import evaluate
     from engine.process.ranks import ranks_of_torchrun
     from engine.reporting.score_files import write_scores
@@ -52,13 +53,14 @@ def score(request: EvalConfig) -> int:
         submission = Submission(request, trained, results(request), ranks) if request.submission else None
         images = submission.images if submission else open_images(config.data, request.split)
         check_classes(trained, images)
-        subject = images.describe() + (f"\n{submission.describe()}" if submission else "")
+        lines = [trained.description, f"on {runtime.describe()}", images.describe(), resize_line(config.data.resize)]
         if ranks.is_first:
-            print(f"{trained.description}\non {runtime.describe()}\n{subject}\n", flush=True)
+            print("\n".join(filter(None, [*lines, submission.describe() if submission else ""])) + "\n", flush=True)
         batch, workers, share = config.validation.batch, config.runtime.workers, Share(ranks.rank, ranks.size)
+        resize = config.data.resize
         evaluation = evaluate(
             trained.model.to(runtime.device),
-            lambda: validation_batches(images, batch=batch, workers=workers, share=share),
+            lambda: validation_batches(images, batch=batch, workers=workers, share=share, resize=resize),
             config.validation,
             runtime,
             write=submission.write if submission else None,
@@ -73,6 +75,7 @@ def score(request: EvalConfig) -> int:
             classes.names,
             classes.palette,
             config.validation,
+            config.data.resize,
             checkpoint=request.checkpoint,
             split=request.split,
             precision=runtime.precision,

@@ -6,7 +6,7 @@ python export.py checkpoint=FILE.caffemodel model=dilation8_voc output=DIR      
 
 model.safetensors serves in place of a checkpoint; model.onnx and model.pt2 need nothing of this project. They take
 uint8 RGB images (B, 3, H, W) of any size, and answer with class ids (B, H, W) as protocol=whole does in float32.
-export.json says what was compared.
+export.json says what was compared, and as "resize" at what size the network was trained to see images.
 """
 
 import sys

@@ -36,8 +36,9 @@ def segmenter(checkpoint: str, *, probabilities: bool = False) -> Labeller:
     checkpoint: a run's best.pt, or a model.safetensors that export.py has written.
     probabilities: answer with a pair, ids and class probabilities (B, K, H, W), float32.
 
-    Mean, margin and upsampling are inside. The module is in evaluation mode, on the CPU (`.to("cuda")` moves it), and
-    has no gradients. It has `class_names`, `palette` (RGB of each class), and the network itself as `model`.
+    Mean, margin and upsampling are inside; a `data.resize` of the run is not: images are answered at the size that they
+    are given. The module is in evaluation mode, on the CPU (`.to("cuda")` moves it), and has no gradients. It has
+    `class_names`, `palette` (RGB of each class), and the network itself as `model`.
     """
     _require_own_packages()
     from assembly.labeller import Labeller

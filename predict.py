@@ -41,6 +41,7 @@ def label(request: PredictConfig) -> int:
     from assembly.trained import restore
     from data.inputs import find_inputs
     from data.names import readable
+    from data.resize import resize_line
     from data.results import Results
     from engine.runtime import choose_runtime
 
@@ -53,9 +54,10 @@ def label(request: PredictConfig) -> int:
     trained.model.to(runtime.device).eval()
     values = file_ids(trained, request.ids)
     finished = begin(folders, record_of(request, trained, runtime, values), request.overwrite)
-    print(f"{trained.description}\non {runtime.describe()}", flush=True)
+    lines = [trained.description, f"on {runtime.describe()}", resize_line(trained.config.data.resize)]
+    print("\n".join(filter(None, lines)), flush=True)
 
-    predictor = Predictor(trained, runtime, request.ids, request.resize)
+    predictor = Predictor(trained, runtime, request.ids)
     report = label_inputs(inputs, folders, predictor, finished)
     print(f"{report}\nresults are in {folders}")
     if "ids" in request.outputs:

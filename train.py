@@ -75,7 +75,7 @@ def train(config: Config) -> int:
         runtime = choose_runtime(config.runtime, ranks)
         train_set, val_set = open_sets(config.data)
         run = open_shared_run(config, run_header(config, train_set, val_set, runtime), ranks)
-        with reporter_of(run, runtime, config.run.log_steps) as reporter:
+        with reporter_of(run, runtime, config.run) as reporter:
             for line in introduction(config, train_set, val_set):
                 reporter.log(line)
             ranks.check(stop)

@@ -28,7 +28,7 @@ MEAN_TOLERANCE = 2.0  # of 255: a mean that is nearer to the data's is as good
 
 
 def audit(config: AuditConfig) -> int:
-    """Read every file of both splits, print what is found, write audit.json; returns the exit code.
+    """Read every file of both splits, print what is found, write audit.json and pictures; returns the exit code.
 
     Raises UserError where `output` cannot be written.
     """
@@ -42,13 +42,13 @@ def audit(config: AuditConfig) -> int:
     weights_C = _sqrt_inverse(statistics[splits[0].name])
     suggestions = _suggestions(config, statistics[splits[0].name], weights_C)
     write_json(folder / NAME, audit_content(findings, names, statistics, list(chain(*suggestions.values()))))
-    # Contact sheets and, with config.pictures, training samples as the network gets them are written to `folder` here.
-    for line in (
-        *finding_lines(findings),
-        *statistics_lines(names, statistics, weights_C),
-        *_suggestion_lines(suggestions),
-        "",
-        *_last_lines(config, findings, folder),
+    for line in chain(
+        finding_lines(findings),
+        statistics_lines(names, statistics, weights_C),
+        _suggestion_lines(suggestions),
+        [""],
+        _picture_lines(config, splits, folder),
+        _last_lines(config, findings, folder),
     ):
         print(line)
     return WRONG_INPUT if _num_errors(findings) else OK
@@ -123,6 +123,22 @@ def _suggestion_lines(suggestions: Mapping[str, Sequence[str]]) -> Iterator[str]
     for reason, overrides in suggestions.items():
         yield from wrapped(f"{reason}:", "  - ", "    ")
         yield f"        {shlex.join(overrides)}"
+
+
+def _picture_lines(config: AuditConfig, splits: Sequence[Split], folder: Path) -> Iterator[str]:
+    """Draws a sheet of each split and, on request, training samples; says where they are."""
+    from assembly.audit_pictures import write_contact_sheets, write_training_samples
+    from engine.reporting.commands import relative
+
+    sheets = write_contact_sheets({split.name: split.images for split in splits if split.images}, folder)
+    if sheets:
+        yield f"images with their labels: {', '.join(map(relative, sheets))}"
+    if config.pictures and splits[0].images:
+        paths = write_training_samples(config, splits[0].images, config.pictures, folder, print)
+        samples = [path for path in paths if path.parent == folder]
+        if samples:
+            more = f" and {len(samples) - 1} more" if len(samples) > 1 else ""
+            yield f"what the network gets: {relative(samples[0])}{more}; a larger file of each sample beside"
 
 
 def _last_lines(config: AuditConfig, findings: Sequence[Finding], folder: Path) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """An audit on the terminal and as audit.json."""
 
+import re
 import shlex
 import shutil
 import textwrap
@@ -12,7 +13,7 @@ from data.audit.statistics import SplitStatistics
 from data.names import readable
 
 WIDEST, NARROWEST = 100, 40  # columns
-MOST_PLACES = 3  # of a finding, on the terminal
+MOST_PLACES, MOST_REASONS = 3, 8  # of a finding, on the terminal: where one reason stands for all, and where not
 MOST_SIZES = 6
 
 
@@ -26,10 +27,11 @@ def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
         for finding in chosen:
             split = f"{finding.split}: " if finding.split else ""
             yield from wrapped(f"{split}{finding.what}", "  - ", "    ")
-            for place in finding.places[:MOST_PLACES]:
+            examples = _examples(finding.places)
+            for place in examples:
                 yield from wrapped(_shown(place), "      ", "        ")
-            if len(finding.places) > MOST_PLACES:
-                yield f"      and {len(finding.places) - MOST_PLACES:,} more"
+            if len(finding.places) > len(examples):
+                yield f"      and {len(finding.places) - len(examples):,} more"
             if finding.advice:
                 yield from wrapped(f"{finding.advice}{':' if finding.overrides else ''}", "    > ", "      ")
             if finding.overrides:
@@ -122,7 +124,20 @@ def _short(values: Sequence[float]) -> str:
     return " ".join(f"{value:.0f}" for value in values)
 
 
+def _examples(places: Sequence[Place]) -> list[Place]:
+    """The first places, and before others those with a reason of their own; numbers make no reason."""
+    firsts: dict[str, Place] = {}
+    for place in places:
+        firsts.setdefault(re.sub(r"\d+", "", _reason(place)), place)
+    own = list(firsts.values())[:MOST_REASONS]
+    return [*own, *(place for place in places if place not in own)][: max(MOST_PLACES, len(own))]
+
+
 def _shown(place: Place) -> str:
-    """The file, and the first part of what is wrong there."""
-    reason = place.message.removeprefix(place.file).lstrip(": ").partition("; ")[0]
+    reason = _reason(place)
     return f"{place.file}: {reason}" if reason else place.file
+
+
+def _reason(place: Place) -> str:
+    """The first part of what is wrong there, without the file."""
+    return place.message.removeprefix(place.file).lstrip(": ").partition("; ")[0]

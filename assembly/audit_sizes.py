@@ -1,5 +1,6 @@
 """Whether the images go with the crops of the stages, and the maps that are kept of them with the cache."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,14 +12,20 @@ from configs.schema import Config
 from data.audit.findings import Finding, Place, listing
 from data.audit.split import Split
 from data.dataset import FileSet, ImageSet
+from data.resize import resized_size
+from data.store import CacheTooSmall
 from data.transforms import refuse_cut
 from engine.runtime import Runtime
 from models.build import build_segmenter
+
+CROP_MULTIPLE_PX = 8  # as the schema says
+FAR_LARGER = 4  # crops along a side, from which on a resize is worth a try
 
 
 def size_findings(config: Config, train: Split, val: Split) -> Iterator[Finding]:
     """Of the stages to come; what a stage would refuse only when it begins is an error here."""
     yield from _small_images(config, train)
+    yield from _large_images(config, train)
     if "context" in config.stages and config.stage.context.maps == "cached":
         yield from _kept_maps(config, train, val)
 
@@ -29,40 +36,61 @@ def _small_images(config: Config, train: Split) -> Iterator[Finding]:
     for stage in config.stages:
         height, width = getattr(config.stage, stage).crop_px
         stages_of_crop.setdefault((height, width), []).append(stage)
+    sizes_px = _seen_sizes(config, train)
     for (height, width), stages in stages_of_crop.items():
-        indices = [
-            i
-            for i, record in enumerate(train.records)
-            if record.image and (record.image.size_px[0] < height or record.image.size_px[1] < width)
-        ]
+        indices = [i for i, size_px in sizes_px.items() if size_px[0] < height or size_px[1] < width]
         if indices:
             what = f"images smaller than crop_px={listing((height, width))} of {', '.join(stages)}: {len(indices):,}"
             advice = "they are padded, and void there; if most are, lower stage.*.crop_px (multiples of 8)"
             yield Finding("note", "small_image", train.name, what, advice, _places(train, indices))
 
 
+def _large_images(config: Config, train: Split) -> Iterator[Finding]:
+    """Photographs of many megapixels: a crop of one is a patch of wall or lawn, and says little of what it is."""
+    crop_px = max((getattr(config.stage, stage).crop_px for stage in config.stages), key=math.prod)
+    indices = [i for i, size_px in _seen_sizes(config, train).items() if min(size_px) >= FAR_LARGER * max(crop_px)]
+    if indices:
+        what = f"images of more than {FAR_LARGER} crops on each side, crop_px={listing(crop_px)}: {len(indices):,}"
+        advice = "a crop shows a small part of them; data.resize says at what size the network sees images, for example"
+        overrides = [f"data.resize.short_px={2 * max(crop_px)}"]
+        yield Finding("note", "large_image_for_crop", train.name, what, advice, _places(train, indices), overrides)
+
+
+def _seen_sizes(config: Config, split: Split) -> dict[int, tuple[int, int]]:
+    """Height and width at which the network sees each image that can be read."""
+    records = enumerate(split.records)
+    return {i: resized_size(config.data.resize, record.image.size_px) for i, record in records if record.image}
+
+
 def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
-    crop_px, too_large, message = config.stage.context.crop_px, list[int](), ""
-    for i, record in enumerate(train.records):
+    stage, too_large = config.stage.context, list[int]()
+    largest_px = list(stage.crop_px)
+    for i, size_px in _seen_sizes(config, train).items():
         try:
-            if record.image:
-                refuse_cut(record.image.size_px, crop_px)
-        except UserError as error:
+            refuse_cut(size_px, stage.crop_px)
+        except UserError:
             too_large.append(i)
-            message = message or str(error)
+            largest_px = [max(largest, _in_cells(side)) for largest, side in zip(largest_px, size_px, strict=True)]
     if too_large:
-        key = f"stage.context.crop_px={listing(crop_px)}"
+        key = f"stage.context.crop_px={listing(stage.crop_px)}"
         what = f"images larger than {key}, of which maps are to be kept: {len(too_large):,}"
-        advice = message.rpartition("; ")[2]
-        yield Finding("error", "larger_than_crop", train.name, what, advice, _places(train, too_large))
-    fitting = _without(train, too_large)
-    if fitting is None or val.images is None:
+        advice = "take them out of the split, set stage.context.maps=computed, or add"
+        overrides = [f"stage.context.crop_px={listing(largest_px)}"]
+        yield Finding("error", "larger_than_crop", train.name, what, advice, _places(train, too_large), overrides)
+    train_set, val_set = _as_if_readable(train), _as_if_readable(val)
+    if train_set is None or val_set is None:
         return
     try:
-        _feed(config, fitting, val.images).check_kept_maps(config.stage.context)
-    except UserError as error:
-        what, _, advice = str(error).rpartition("; ")
-        yield Finding("error", "cache_size", "", what, advice)
+        _feed(config, train_set, val_set).check_kept_maps(stage.model_copy(update={"crop_px": largest_px}))
+    except CacheTooSmall as error:
+        what = str(error).partition("; ")[0]
+        advice = "remove folders there, set stage.context.maps=computed, or add"
+        yield Finding("error", "cache_size", "", what, advice, overrides=[f"cache.max_gb={error.required_gb:g}"])
+
+
+def _in_cells(size_px: int) -> int:
+    """The next size that a crop may have."""
+    return -(-size_px // CROP_MULTIPLE_PX) * CROP_MULTIPLE_PX
 
 
 def _feed(config: Config, train_set: ImageSet, val_set: ImageSet) -> Feed:
@@ -75,13 +103,15 @@ def _feed(config: Config, train_set: ImageSet, val_set: ImageSet) -> Feed:
     return Feed(config, train_set, val_set, model, runtime, log=lambda line: None, check=lambda: None)
 
 
-def _without(split: Split, indices: list[int]) -> ImageSet | None:
-    """The images that are left; None where none is."""
-    if not isinstance(split.images, FileSet) or not indices:
-        return split.images
-    left_out = set(indices)
-    pairs = [pair for i, pair in enumerate(split.images.pairs) if i not in left_out]
-    return replace(split.images, pairs=pairs) if pairs else None
+def _as_if_readable(split: Split) -> ImageSet | None:
+    """The set as it will be once its images are repaired: each that cannot be read counts as one that can."""
+    readable = [i for i, record in enumerate(split.records) if record.image]
+    if not readable or not isinstance(split.images, FileSet):
+        return split.images if readable else None
+    pairs = split.images.pairs
+    return replace(
+        split.images, pairs=[pairs[i if record.image else readable[0]] for i, record in enumerate(split.records)]
+    )
 
 
 def _places(split: Split, indices: list[int]) -> list[Place]:

@@ -21,6 +21,7 @@ from configs.errors import FAILED, UserError
 from configs.rules import ONNX_PACKAGES
 from configs.schema import ExportConfig, ExportFormat, PredictConfig
 from configs.validation import shown
+from data.resize import resize_line
 from engine.runs.files import replacing
 from engine.runs.header import versions
 from engine.runs.network_file import NetworkFile, read_safetensors, write_safetensors
@@ -137,6 +138,7 @@ def export_report(request: ExportConfig, trained: TrainedNetwork, files: Sequenc
         "class_names": trained.classes.names,
         "image": request.image,
         "probabilities": request.probabilities,
+        "resize": trained.config.data.resize.model_dump(),  # what the program that calls the network has to do
         "opset": request.opset,
         "versions": {**versions(), **{name: version(name) for name in packages}},
         "files": [asdict(file) for file in files],
@@ -150,6 +152,12 @@ def introduction(trained: TrainedNetwork) -> str:
         lines.append(
             f"its run averaged flip={shown(validation.flip)} scales={shown(validation.scales)}, and so do eval.py and "
             "predict.py by default; exported networks answer one view: flip=false scales=[1]"
+        )
+    resized = resize_line(trained.config.data.resize)
+    if resized:
+        lines.append(
+            f"in its run {resized}, and so they are by eval.py and predict.py by default; exported networks answer "
+            "images at the size that they are given: resize them before"
         )
     if trained.about.precision == "bfloat16":
         lines.append("its run computed in bfloat16, and so do eval.py and predict.py by default; set precision=float32")

@@ -27,6 +27,7 @@ from data.class_counts import Counts, open_counts
 from data.dataset import ImageSet
 from data.features import ImageMaps, MapStore, WindowMaps, file_identity, open_store, open_windows
 from data.loaders import WHOLE, Batch, Share, train_batches, validation_batches, whole_batches
+from data.resize import resized_size
 from data.store import claim_of
 from data.transforms import TrainTransform, WholeTransform, refuse_cut
 from engine.contracts import TrainBatches
@@ -82,7 +83,11 @@ class Feed:
     def validation_batches(self) -> Iterator[Batch]:
         config = self.config
         return validation_batches(
-            self.val_set, batch=config.validation.batch, workers=config.runtime.workers, share=self.share
+            self.val_set,
+            batch=config.validation.batch,
+            workers=config.runtime.workers,
+            share=self.share,
+            resize=config.data.resize,
         )
 
     def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
@@ -105,14 +110,16 @@ class Feed:
             seed=seed,
             workers=workers,
             share=share,
+            resize=self.config.data.resize,
         )
 
     def kept_maps(self, stage: StageConfig) -> WindowMaps | None:
         """Maps for scoring in a stage that is about to begin; None if its front end computes them every time."""
         if stage.maps != "cached":
             return None
-        settings = {"validation": self.config.validation.model_dump(), "images": self._identity_of(self.val_set)}
-        identity = {**self._frontend_identity(), **settings, **({} if self.share == WHOLE else {"share": self.share})}
+        share = {} if self.share == WHOLE else {"share": self.share}
+        settings = {"validation": self.config.validation.model_dump(), **share}
+        identity = {**self._maps_identity(self.val_set), **settings}
         return open_windows(self.config.cache, identity, self._windows, self.log, self._locked)
 
     def check_kept_maps(self, stage: StageConfig) -> None:
@@ -122,17 +129,18 @@ class Feed:
         """
         if stage.maps != "cached":
             return
-        for size_px in set(image_sizes(self.train_set)):
+        for size_px in self._sizes(self.train_set):
             refuse_cut(size_px, stage.crop_px)
         versions = 2 if self._mirrors_pixels(stage) else 1
         cells = math.prod(self._map_size([side + 2 * self.model.margin_px for side in stage.crop_px]))
         targets = math.prod(stage.crop_px) if stage.loss.grid == "pixels" else cells
         of_image = versions * (self.model.num_classes * cells * FLOAT_BYTES + targets)
-        for_scoring = sum(count * self._window_bytes(size_px) for size_px, count in self._val_sizes().items())
+        for_scoring = sum(count * self._window_bytes(size_px) for size_px, count in self._sizes(self.val_set).items())
         claim_of(self.config.cache)(len(self.train_set) * of_image + for_scoring)
 
-    def _val_sizes(self) -> Counter[tuple[int, int]]:
-        return Counter(image_sizes(self.val_set))
+    def _sizes(self, images: ImageSet) -> Counter[tuple[int, int]]:
+        """Height and width at which the network sees the images, and how many it sees so."""
+        return Counter(resized_size(self.config.data.resize, size_px) for size_px in image_sizes(images))
 
     def _window_bytes(self, size_px: tuple[int, int]) -> int:
         """Of the maps of all windows that scoring an image of this size asks for; nothing is computed."""
@@ -155,8 +163,7 @@ class Feed:
     def _store(self, stage: StageConfig) -> MapStore:
         mirrors = self._mirrors_pixels(stage)
         identity: dict[str, Any] = {
-            **self._frontend_identity(),
-            "images": self._identity_of(self.train_set),
+            **self._maps_identity(self.train_set),
             "crop_px": stage.crop_px,
             "mirrored": mirrors,
             "targets": [stage.loss.grid, self.model.stride, self.model.node_offset_px],
@@ -176,9 +183,11 @@ class Feed:
     def _locked(self, path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
         return locked(path, on_wait, self.check)
 
-    def _frontend_identity(self) -> dict[str, Any]:
+    def _maps_identity(self, images: ImageSet) -> dict[str, Any]:
         runtime = self.runtime
         return {
+            "images": self._identity_of(images),
+            "resize": self.config.data.resize.model_dump(),
             "frontend": self.model.frontend_digest(),
             "runtime": [runtime.device.type, runtime.precision, runtime.threads],
             "made_by": made_by(MAPS_CODE),
@@ -203,9 +212,9 @@ class Feed:
         self.model.eval()
         loss = CrossEntropy(stage.loss, self.model.stride, self.model.node_offset_px, self.model.head)
         transform = WholeTransform(_pair(stage.crop_px), self.model.margin_px)
-        batch, workers = self.config.validation.batch, self.config.runtime.workers
+        batch, workers, resize = self.config.validation.batch, self.config.runtime.workers, self.config.data.resize
         with torch.inference_mode(), self.runtime.autocast():
-            for whole in whole_batches(self.train_set, transform, batch=batch, workers=workers):
+            for whole in whole_batches(self.train_set, transform, batch=batch, workers=workers, resize=resize):
                 self.check()
                 images = [whole.images_B3HW, *([whole.images_B3HW.flip(-1)] if mirrors else [])]
                 labels = [whole.labels_BHW, *([whole.labels_BHW.flip(-1)] if mirrors else [])]

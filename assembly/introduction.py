@@ -8,6 +8,7 @@ from configs.notices import notices
 from configs.schema import Config
 from data.build import leaks
 from data.dataset import FileSet, ImageSet
+from data.resize import resize_line
 from data.splits import group_lines
 from models.describe import network_line, schedule_verdict
 
@@ -17,6 +18,7 @@ def introduction(config: Config, train_set: ImageSet, val_set: ImageSet) -> Iter
     yield from (train_set.describe(), val_set.describe(), *group_lines(train_set, val_set))
     for images in (train_set, val_set):
         yield from (f"left out: {reason}" for reason in (images.left_out if isinstance(images, FileSet) else ()))
+    yield from filter(None, [resize_line(config.data.resize)])
     yield network_line(config.model)
     crop_px = context_crop_px(config)
     if crop_px:

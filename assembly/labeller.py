@@ -16,7 +16,8 @@ class Labeller(nn.Module):
 
     With `with_probabilities` the answer is a pair: ids, and class probabilities (B, K, H, W), float32, 0..1. Mean,
     margin, padding, softmax and upsampling are inside; in float32 the answers are those of predict.py and eval.py with
-    protocol=whole, bit for bit. No gradients; `torch.export` traces it with any number, height and width of images.
+    protocol=whole, bit for bit. A run's `data.resize` is not inside: images are answered at the size that they are
+    given. No gradients; `torch.export` traces it with any number, height and width of images.
     """
 
     def __init__(self, model: Segmenter, classes: ClassSet, *, with_probabilities: bool = False) -> None:

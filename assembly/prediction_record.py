@@ -37,7 +37,7 @@ def record_of(request: PredictConfig, trained: TrainedNetwork, runtime: Runtime,
             "tile_px": None if validation.protocol == "whole" else validation.tile_px,
             "flip": validation.flip,
             "scales": validation.scales,
-            "resize": request.resize.model_dump(exclude_none=True),
+            "resize": trained.config.data.resize.model_dump(exclude_none=True),
             "precision": runtime.precision,
         },
     }

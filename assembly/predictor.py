@@ -7,15 +7,14 @@ import torch
 from PIL import Image
 
 from assembly.trained import TrainedNetwork
-from configs.schema import IdKind, ResizeConfig, ResultKind
+from configs.schema import IdKind, ResultKind
 from data.build import raw_ids
 from data.label_files import gray_map, label_image
 from data.photographs import Photograph
+from data.resize import resized_image
 from engine.evaluation.answers import answer
 from engine.reporting.overlay import overlay
 from engine.runtime import Runtime
-
-MOST_ENLARGED = 4.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,6 @@ class Predictor:
     trained: TrainedNetwork
     runtime: Runtime
     ids: IdKind
-    resize: ResizeConfig
 
     def images(
         self, photograph: Photograph, kinds: Collection[ResultKind], *, of_video: bool = False
@@ -39,13 +37,14 @@ class Predictor:
         """
         picture_HW3, on_file_grid = photograph.upright_HW3, photograph.on_file_grid
         names, palette = self.trained.classes.names, self.trained.classes.palette
-        config = self.trained.config.validation
-        factor = resize_factor(self.resize, picture_HW3.shape[0], picture_HW3.shape[1])
-        config = config.model_copy(update={"scales": [factor * scale for scale in config.scales]})
-        images_13HW = torch.from_numpy(picture_HW3).permute(2, 0, 1)[None]
+        config, size_px = self.trained.config, (picture_HW3.shape[0], picture_HW3.shape[1])
+        resized_HW3 = resized_image(picture_HW3, config.data.resize)
+        images_13HW = torch.from_numpy(resized_HW3).permute(2, 0, 1)[None]
         certainty = not {"confidence", "entropy"}.isdisjoint(kinds)
         with torch.inference_mode(), self.runtime.autocast():
-            answered = answer(self.trained.model, config, self.runtime, images_13HW, certainty=certainty)
+            answered = answer(
+                self.trained.model, config.validation, self.runtime, images_13HW, size_px=size_px, certainty=certainty
+            )
         ids_HW = answered.ids_BHW[0].cpu().numpy()
         images: dict[ResultKind, Image.Image] = {}
         if "ids" in kinds:
@@ -69,13 +68,3 @@ def file_ids(trained: TrainedNetwork, ids: IdKind) -> list[int]:
     """The value that stands for each class in a file of ids: its position, or the id in the data set's own files."""
     num_classes = trained.classes.num_classes
     return list(raw_ids(trained.config.data, num_classes) if ids == "raw" else range(num_classes))
-
-
-def resize_factor(resize: ResizeConfig, height: int, width: int) -> float:
-    """How many times an image is enlarged before the network sees it."""
-    factor = resize.factor or 1.0
-    if resize.long_px is not None:
-        factor = resize.long_px / max(height, width)
-    if resize.short_px is not None:
-        factor = resize.short_px / min(height, width)
-    return min(factor, MOST_ENLARGED)

@@ -139,7 +139,8 @@ def _data(config: Config, stage: str) -> str:
     data = config.data
     split = "" if data.train_split == "train" else f" {data.train_split}"
     coco = f" ({', '.join(data.coco_splits)})" if data.train_split in WITH_COCO else ""
-    return data.name + split + coco + (f", the first {data.limit}" if data.limit else "")
+    resized = ", ".join(f"resize.{key} {value_text(value)}" for key, value in data.resize if value is not None)
+    return ", ".join(filter(None, (data.name + split + coco, f"the first {data.limit}" * bool(data.limit), resized)))
 
 
 def _margin_px(model: ModelConfig) -> int:

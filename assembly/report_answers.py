@@ -13,6 +13,7 @@ from configs.errors import UserError
 from configs.schema import EvalConfig, ReportConfig
 from data.build import open_images
 from data.labels import ClassSet
+from data.resize import resized_image
 from engine.evaluation.answers import answer
 from engine.evaluation.metrics import Confusion
 from engine.runtime import choose_runtime
@@ -49,8 +50,10 @@ def answered_images(
     with torch.inference_mode(), runtime.autocast():
         for index in indices:
             image_HW3, truth_HW = images.read(index)
-            images_13HW = torch.from_numpy(image_HW3.copy()).permute(2, 0, 1)[None]
-            predicted_1HW = answer(model, config.validation, runtime, images_13HW).ids_BHW.cpu()
+            resized_HW3 = resized_image(image_HW3, config.data.resize)
+            images_13HW = torch.from_numpy(resized_HW3.copy()).permute(2, 0, 1)[None]
+            size_px = truth_HW.shape[0], truth_HW.shape[1]
+            predicted_1HW = answer(model, config.validation, runtime, images_13HW, size_px=size_px).ids_BHW.cpu()
             confusion = Confusion(trained.classes.num_classes)
             confusion.add(predicted_1HW, torch.from_numpy(truth_HW.copy())[None])
             answered.append(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from configs.paths import missing_folder, unloggable
-from configs.schema import WITH_COCO, DataConfig
+from configs.schema import WITH_COCO, DataConfig, ResizeConfig
 from configs.validation import shown
 
 
@@ -26,7 +26,7 @@ def data_problems(data: DataConfig) -> list[str]:
     for set_name, part in data.folder.sets.items() if data.name == "folder" and data.root else ():
         key, root = f"data.folder.sets.{set_name}.root", str(Path(data.root or "", part.root))
         problems += missing_folder(key, root, "this set") + unloggable(key, root)
-    problems += split_problems(data)
+    problems += split_problems(data) + resize_problems("data.resize", data.resize)
     augment = data.augment
     if augment.scale_min > augment.scale_max:
         problems.append(
@@ -75,6 +75,14 @@ def split_problems(data: DataConfig) -> list[str]:
             "data.folder.group one's own; set data.hold_out=[], or use data=camvid or data=folder"
         ]
     return []
+
+
+def resize_problems(key: str, resize: ResizeConfig) -> list[str]:
+    chosen = resize.model_dump(exclude_none=True)
+    if len(chosen) < 2:
+        return []
+    listing = " and ".join(f"{key}.{name}={shown(value)}" for name, value in chosen.items())
+    return [f"{listing}: an image has one size; set all but one of long_px, short_px and factor to null"]
 
 
 def scenes_problems(data: DataConfig) -> list[str]:

@@ -33,26 +33,31 @@ def evaluation_config(trained: Config, precision: str, request: EvalConfig | Pre
     the request does not fit the network.
     """
     settings = request.model_dump()
-    changed_data = request.model_dump(exclude_unset=True).get("data", {})
+    data = with_changes(trained.data, request.model_dump(exclude_unset=True).get("data", {}), "data")
     validation = {key: settings[key] for key in VALIDATION_KEYS if settings.get(key) not in (None, [])}
     runtime = {key: settings[key] for key in RUNTIME_KEYS if key in settings}
     runtime["precision"] = request.precision or precision
     config = trained.model_copy(
         update={
-            "data": with_changes(trained.data, changed_data, "data"),
+            "data": data.model_copy(update={"resize": _requested_resize(request) or trained.data.resize}),
             "validation": with_changes(trained.validation, validation, "validation"),
             "runtime": with_changes(trained.runtime, runtime, "runtime"),
         }
     )
     problems = scenes_problems(config.data) + split_problems(config.data)
     if config.validation.protocol == "authors":
-        problems += authors_problems(config.model, config.validation)
+        problems += authors_problems(config.model, config.validation, config.data.resize)
         if request.precision not in (None, "float32"):
             problems.append(f"precision={request.precision}: protocol=authors is always float32; leave it out")
-        if isinstance(request, PredictConfig) and request.resize != ResizeConfig():
-            problems.append("protocol=authors: the image at its own size; leave resize out, or use whole or tiles")
     if problems:
         raise ConfigError(problems)
     if config.validation.protocol != "authors":
         return config
     return config.model_copy(update={"runtime": config.runtime.model_copy(update={"precision": "float32"})})
+
+
+def _requested_resize(request: EvalConfig | PredictConfig) -> ResizeConfig | None:
+    """Any key replaces them all, for only one can be set; None: as the checkpoint says."""
+    if isinstance(request, PredictConfig):
+        return request.resize if request.resize != ResizeConfig() else None
+    return request.data.resize if "resize" in request.data.model_fields_set else None

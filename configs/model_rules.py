@@ -5,6 +5,7 @@ from configs.schema import (
     ContextConfig,
     FrontendConfig,
     ModelConfig,
+    ResizeConfig,
     ValidationConfig,
 )
 from configs.validation import shown
@@ -49,9 +50,14 @@ def head_problems(model: ModelConfig) -> list[str]:
     ]
 
 
-def authors_problems(model: ModelConfig, validation: ValidationConfig) -> list[str]:
+def authors_problems(model: ModelConfig, validation: ValidationConfig, resize: ResizeConfig) -> list[str]:
     """What keeps a network from answering by the authors' protocol; empty if nothing does."""
-    problems = []
+    problems, resized = [], resize.model_dump(exclude_none=True)
+    if resized and resized != {"factor": 1}:
+        problems.append(
+            f"protocol=authors: the image at its own size, not data.resize={shown(resized)}; leave it out (where a "
+            "checkpoint brings it: eval.py data.resize.factor=1, predict.py resize.factor=1), or use whole or tiles"
+        )
     if model.padding != "reflect":
         problems.append(
             "protocol=authors: it reflects the image by the front end's margin, and with model.padding=zero there is "

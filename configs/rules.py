@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any, get_args
 
-from configs.data_rules import data_problems
+from configs.data_rules import data_problems, resize_problems
 from configs.files import options_of
 from configs.model_rules import authors_problems, context_problems, frontend_problems, head_problems
 from configs.paths import missing_file, missing_folder, missing_input, missing_path, unknown_weights
@@ -12,12 +12,12 @@ from configs.schema import (
     CAFFE_SUFFIX,
     AnalyzeConfig,
     Config,
+    DataConfig,
     EvalConfig,
     ExportConfig,
     ModelConfig,
     PredictConfig,
     ReportConfig,
-    ResizeConfig,
     SubmissionName,
 )
 from configs.training_rules import resume_problems, training_problems
@@ -42,11 +42,12 @@ def broken_rules(config: Any) -> list[str]:
         problems += missing_file("init.checkpoint", config.init.checkpoint)
         problems += head_problems(config.model) + resume_problems(config)
         if config.validation.protocol == "authors":
-            problems += authors_problems(config.model, config.validation)
+            problems += authors_problems(config.model, config.validation, config.data.resize)
     if isinstance(config, EvalConfig):
         problems += _evaluation(config)
     if isinstance(config, PredictConfig):
-        problems += _network_file(config) + missing_input(config.input) + _resize(config.resize)
+        problems += _network_file(config) + missing_input(config.input)
+        problems += resize_problems("resize", config.resize)
     if isinstance(config, ExportConfig):
         problems += _network_file(config) + missing_file("image", config.image) + _exported(config)
     if isinstance(config, AnalyzeConfig):
@@ -60,9 +61,7 @@ def broken_rules(config: Any) -> list[str]:
 
 def _evaluation(config: EvalConfig) -> list[str]:
     problems = _network_file(config) if config.verify is None else _verification(config)
-    for key in sorted(config.data.model_fields_set & {"root", "sbd_root", "coco_root"}):
-        problems += missing_folder(f"data.{key}", getattr(config.data, key))
-    return problems
+    return problems + _changed_data(config.data)
 
 
 def _verification(config: EvalConfig) -> list[str]:
@@ -90,8 +89,14 @@ def _report(config: ReportConfig) -> list[str]:
         problems.append(
             f"against={shown(config.against)}: runs side by side are compared with the first of them; leave it out"
         )
-    for key in sorted(config.data.model_fields_set & {"root", "sbd_root", "coco_root"}):
-        problems += missing_folder(f"data.{key}", getattr(config.data, key))
+    return problems + _changed_data(config.data)
+
+
+def _changed_data(data: DataConfig) -> list[str]:
+    """Of the changes to a checkpoint's data section, what can be judged without it."""
+    problems = resize_problems("data.resize", data.resize)
+    for key in sorted(data.model_fields_set & {"root", "sbd_root", "coco_root"}):
+        problems += missing_folder(f"data.{key}", getattr(data, key))
     return problems
 
 
@@ -132,11 +137,3 @@ def _network_file(config: EvalConfig | ExportConfig | PredictConfig) -> list[str
             + head_problems(config.model)
         )
     return problems
-
-
-def _resize(config: ResizeConfig) -> list[str]:
-    chosen = config.model_dump(exclude_none=True)
-    if len(chosen) < 2:
-        return []
-    listing = " and ".join(f"resize.{key}={shown(value)}" for key, value in chosen.items())
-    return [f"{listing}: an image has one size; leave all but one of long_px, short_px and factor out"]

@@ -234,6 +234,17 @@ class FolderConfig(Section):
     sets: dict[Annotated[str, AfterValidator(set_name)], FolderSetConfig] = {}
 
 
+class ResizeConfig(Section):
+    """At what size the network sees an image, trained, scored or labelled; answers are at the image's own size.
+
+    At most one key is set; none, and a factor of 1, leave images as they are. An image is enlarged at most 4 times.
+    """
+
+    long_px: int | None = Field(None, ge=8, le=65_536)  # of the longer side
+    short_px: int | None = Field(None, ge=8, le=65_536)  # of the shorter side
+    factor: Scale | None = None
+
+
 class DataConfig(Section):
     name: DataName = "shapes"
     root: FilePath | None = None  # folder of the data set; the built-in scenes need none
@@ -252,6 +263,9 @@ class DataConfig(Section):
     max_skipped: int = Field(10, ge=0)
     # Of the training pixels; used if the weights set none.
     mean_rgb: MeanRgb = []
+    # Of images, and of labels to train on, before all else: crop_px and tile_px are pixels of resized images, and
+    # augment.scale_* and validation.scales multiply their size. Scores count the pixels of the labels as they are.
+    resize: ResizeConfig = ResizeConfig()
     augment: AugmentConfig = AugmentConfig()
     shapes: ShapesConfig = ShapesConfig()
     folder: FolderConfig = FolderConfig()
@@ -375,7 +389,7 @@ class RunConfig(Section):
     root: FilePath = "runs"
     dir: FilePath | None = None  # the run's own folder; none: a fresh one below root
     log_steps: int = Field(20, ge=1)  # a scalar point, and a line where there is no terminal
-    num_pictures: int = Field(4, ge=0)  # fixed validation images drawn into TensorBoard
+    num_pictures: int = Field(4, ge=0)  # drawn into TensorBoard: samples of a stage's first batch, validation images
     save_steps: int = Field(500, ge=1)  # last.pt at least so often; validations save, too
 
 
@@ -430,17 +444,6 @@ class EvalConfig(Section):
     verify: FilePath | None = None  # compute nothing, check this: an archive for a server, or a folder with one
 
 
-class ResizeConfig(Section):
-    """At what size the network sees an image; its answer comes back at the image's own. At most one key is set.
-
-    For images much larger than those that it was trained on. An image is enlarged at most 4 times.
-    """
-
-    long_px: int | None = Field(None, ge=8, le=65_536)  # of the longer side
-    short_px: int | None = Field(None, ge=8, le=65_536)  # of the shorter side
-    factor: Scale | None = None
-
-
 class PredictConfig(Section):
     """What `predict.py` takes. Null and [] mean: as the checkpoint says."""
 
@@ -450,7 +453,7 @@ class PredictConfig(Section):
     output: FilePath = "predictions"  # gets a folder for each of `outputs`; they are no input themselves
     outputs: list[ResultKind] = Field(["ids", "overlays"], min_length=1)
     ids: IdKind = "train"
-    resize: ResizeConfig = ResizeConfig()
+    resize: ResizeConfig = ResizeConfig()  # one key replaces the checkpoint's data.resize; factor=1: as the image is
     overwrite: bool = False  # label anew what is there already
     protocol: Protocol | None = None
     tile_px: OptionalSize = []

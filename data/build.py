@@ -126,7 +126,10 @@ def content_digest(images: ImageSet) -> str:
 
 
 def meaning(config: DataConfig) -> dict[str, Any]:
-    """The settings that determine which scenes are drawn and how label files are decoded, as plain data."""
+    """The settings that determine which scenes are drawn and how label files are decoded, as plain data.
+
+    `data.resize` is none of them: labels are counted as they are, and maps of resized images say so themselves.
+    """
     return {"name": config.name, "shapes": config.shapes.model_dump(), "folder": config.folder.model_dump()}
 
 

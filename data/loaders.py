@@ -15,14 +15,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from configs.errors import STOP_SIGNALS, UserError
+from configs.schema import ResizeConfig
 from data.balance import Choice, ClassBalance
 from data.dataset import ImageSet
+from data.resize import resized_image, resized_label
 from data.transforms import TrainTransform, is_mirrored
 
 T = TypeVar("T")
 
 TIMEOUT_S = 300  # longest wait for a batch before its worker counts as hung
 NOTHING = -1
+AS_IT_IS = ResizeConfig()
 BROKEN_CONNECTION = (ConnectionError, FileNotFoundError, EOFError)  # to the worker whose memory holds a batch
 FROM_A_WORKER = "Caught "  # how torch begins what a worker raised itself
 
@@ -46,6 +49,7 @@ WHOLE = Share(0, 1)
 class Batch(NamedTuple):
     """Images and labels as uint8; an image is its label's region with the margin around it.
 
+    To score, it is the whole image, and its size may be another than the label's (`validation_batches`).
     `mirrored_B` (bool) says which samples are still to be mirrored, cell by cell; None: none is.
     """
 
@@ -72,34 +76,39 @@ def train_batches(
     seed: int,
     workers: int,
     share: Share = WHOLE,
+    resize: ResizeConfig = AS_IT_IS,
 ) -> Generator[Batch]:
     """Micro-batches number `first` up to but not including `last` of the endless shuffled stream.
 
-    With a `share`, that part of every micro-batch. Close the iterator to stop early. Raises UserError if a sample
-    cannot be read and RuntimeError if a worker process dies or hangs.
+    With a `share`, that part of every micro-batch. Images and labels are resized before they are transformed. Close the
+    iterator to stop early. Raises UserError if a sample cannot be read and RuntimeError if a worker process dies or
+    hangs.
     """
     keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed, share=share)
-    yield from _read(_Reader(images, transform, seed, workers, balance), keys, workers)
+    yield from _read(_Reader(images, transform, seed, workers, resize, balance), keys, workers)
 
 
-def whole_batches(images: ImageSet, transform: TrainTransform, *, batch: int, workers: int) -> Iterator[Batch]:
-    """Every sample once, in order, as the transform makes it; all are of one size. Raises as `train_batches` does."""
+def whole_batches(
+    images: ImageSet, transform: TrainTransform, *, batch: int, workers: int, resize: ResizeConfig = AS_IT_IS
+) -> Iterator[Batch]:
+    """Every sample once, in order, as the transform makes it; all are of one size. Otherwise as `train_batches`."""
     indices = range(len(images))
     keys = ([(0, index) for index in indices[first : first + batch]] for first in range(0, len(images), batch))
-    yield from _read(_Reader(images, transform, 0, workers), keys, workers)
+    yield from _read(_Reader(images, transform, 0, workers, resize), keys, workers)
 
 
-def validation_batches(images: ImageSet, *, batch: int, workers: int, share: Share = WHOLE) -> Iterator[Batch]:
+def validation_batches(
+    images: ImageSet, *, batch: int, workers: int, share: Share = WHOLE, resize: ResizeConfig = AS_IT_IS
+) -> Iterator[Batch]:
     """Every sample once, in order and whole, without margin; neighbours of one size share a batch of up to `batch`.
 
-    With a `share`, that part of the samples; the parts one after the other are the set.
-
-    Raises as `train_batches` does.
+    With a `share`, that part of the samples; the parts one after the other are the set. Images are resized, labels are
+    not. Raises as `train_batches` does.
     """
     keys = ([(0, index)] for index in share.of(range(len(images))))
     group: list[Batch] = []
-    for sample in _read(_Reader(images, None, 0, workers), keys, workers):
-        if group and (len(group) == batch or sample.labels_BHW.shape != group[0].labels_BHW.shape):
+    for sample in _read(_Reader(images, None, 0, workers, resize), keys, workers):
+        if group and (len(group) == batch or _sizes(sample) != _sizes(group[0])):
             yield _join(group)
             group = []
         group.append(sample)
@@ -136,11 +145,13 @@ class _Reader(Dataset[Batch | UserError]):
         transform: TrainTransform | None,
         seed: int,
         workers: int,
+        resize: ResizeConfig,
         balance: ClassBalance | None = None,
     ) -> None:
         self.images = images
         self.transform = transform
         self.seed = seed
+        self.resize = resize
         self.balance = balance
         self._reading = multiprocessing.RawArray("q", [NOTHING] * max(workers, 1))
 
@@ -154,7 +165,9 @@ class _Reader(Dataset[Batch | UserError]):
             self._reading[slot] = index
             try:
                 image_HW3, label_HW = self.images.read(index)
+                image_HW3 = resized_image(image_HW3, self.resize)
                 if self.transform:
+                    label_HW = resized_label(label_HW, self.resize)
                     key = (self.seed, epoch, number)
                     image_HW3, label_HW = self.transform(image_HW3, label_HW, key, anchor_class)
             except UserError as error:
@@ -255,6 +268,10 @@ def _start_worker(worker_id: int) -> None:
 
 def _as_it_is(batch: Any) -> Any:
     return batch
+
+
+def _sizes(batch: Batch) -> tuple[torch.Size, torch.Size]:
+    return batch.images_B3HW.shape, batch.labels_BHW.shape
 
 
 def _join(group: list[Batch]) -> Batch:

@@ -20,6 +20,7 @@ from configs.schema import CacheConfig
 
 INDEX = "index.json"
 CHUNK_BYTES = 2**24
+INDEX_SHARE = 1.1  # of the bytes of maps: they, their indices, and what rounding to two digits takes
 KEY_LENGTH = 20  # hexadecimal digits of a folder's name
 
 Kind = Literal["maps", "counts"]  # what the names of folders begin with; cache.max_gb is of maps
@@ -27,6 +28,14 @@ Claim = Callable[[int], None]  # of so many bytes in all, before they are writte
 Log = Callable[[str], None]
 # The lock of a file; where another process holds it, the function is called once, and it is waited for.
 Locked = Callable[[Path, Callable[[], None]], AbstractContextManager[None]]
+
+
+class CacheTooSmall(UserError):
+    """`required_gb` is a `cache.max_gb` that would do, for what is there and what is to come."""
+
+    def __init__(self, message: str, required_gb: float) -> None:
+        super().__init__(message)
+        self.required_gb = required_gb
 
 
 def kept_folder(
@@ -89,9 +98,12 @@ def claim_of(config: CacheConfig) -> Claim:
 
     def claim(needed_bytes: int) -> None:
         if used_bytes + needed_bytes > config.max_gb * 1e9:
-            raise UserError(
+            required_gb = float(f"{INDEX_SHARE * (used_bytes + needed_bytes) / 1e9:.2g}")
+            raise CacheTooSmall(
                 f"cache.max_gb={config.max_gb:g}: the maps need {needed_bytes / 1e9:.3g} GB and {root} holds "
-                f"{used_bytes / 1e9:.3g} already; raise it, remove folders there, or set stage.context.maps=computed"
+                f"{used_bytes / 1e9:.3g} already; set cache.max_gb={required_gb:g}, remove folders there, or set "
+                "stage.context.maps=computed",
+                required_gb,
             )
 
     return claim

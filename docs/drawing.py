@@ -38,7 +38,7 @@ def evaluated(run: Path, stage: str) -> tuple[Evaluation, FieldMeasurement | Non
     probe = None if context is None else Probe(context, config.model.context.dilations)
     evaluation = evaluate(
         trained.model.to(runtime.device),
-        lambda: validation_batches(images, batch=config.validation.batch, workers=0),
+        lambda: validation_batches(images, batch=config.validation.batch, workers=0, resize=config.data.resize),
         config.validation,
         runtime,
         observe=probe,

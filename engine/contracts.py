@@ -1,7 +1,7 @@
 """What the engine needs to know of a network and of a batch, and no more."""
 
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from configs.schema import Head
 
 
+@runtime_checkable
 class Batch(Protocol):
-    """Bytes: uint8 images (B, 3, H, W) and uint8 labels (B, H, W); 255 is void."""
+    """Bytes: uint8 images (B, 3, H, W) and uint8 labels (B, H, W), whose size may be another; 255 is void."""
 
     @property
     def images_B3HW(self) -> Tensor: ...

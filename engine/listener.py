@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from configs.schema import StageConfig
+from engine.contracts import TrainBatch
 from engine.evaluation.effective_field import FieldMeasurement
 from engine.evaluation.evaluate import Evaluation, Identity
 from engine.runs.progress import Progress, StageResult
@@ -19,6 +20,9 @@ class Listener(Protocol):
 
     def stage_started(self, progress: Progress, config: StageConfig, num_parameters: int) -> None:
         """A stage begins or goes on at `progress.step`; so many parameters are trained."""
+
+    def first_batch(self, progress: Progress, batch: TrainBatch) -> None:
+        """A stage's first step is about to be taken, on this micro-batch and maybe others."""
 
     def step_done(
         self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, images_per_s: float
@@ -43,6 +47,7 @@ class SilentListener:
     def log(self, text: str) -> None: ...
     def flush(self) -> None: ...
     def stage_started(self, progress: Progress, config: StageConfig, num_parameters: int) -> None: ...
+    def first_batch(self, progress: Progress, batch: TrainBatch) -> None: ...
     def step_done(
         self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, images_per_s: float
     ) -> None: ...

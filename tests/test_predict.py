@@ -184,7 +184,7 @@ def test_another_way_to_enlarge_is_another_network(
         (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "resize.factor=2", "resize.long_px=9"],
          "resize.long_px=9 and resize.factor=2.0: an image has one size"),
         (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "protocol=authors", "resize.factor=0.5"],
-         "protocol=authors: the image at its own size; leave resize out"),
+         "protocol=authors: the image at its own size, not data.resize={factor:0.5}"),
         (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "protocol=authors", "flip=true"],
          "one view of the image, not flip=true"),
         (["checkpoint=kitti.caffemodel", "model=dilation7_kitti", NARROW, "protocol=authors", "precision=bfloat16"],

@@ -11,14 +11,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.nn import functional
 
 import predict
+from assembly.trained import restore
+from configs.compose import composed
+from configs.schema import PredictConfig
 from data.videos import Video, replacing_video
+from engine.evaluation.answers import probabilities
 from tests.helpers.caffe_files import write_caffemodel
 from tests.helpers.pictures import noise, write_pixels
 from tests.helpers.programs import ROOT
@@ -117,18 +123,27 @@ def test_an_output_that_takes_no_list_of_what_is_finished_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("resize", "scale"), [("long_px=40", 0.5), ("short_px=30", 0.5), ("factor=1.5", 1.5), ("long_px=65536", 4.0)]
+    ("resize", "size_px"),
+    [("long_px=40", (30, 40)), ("short_px=30", (30, 40)), ("factor=1.5", (90, 120)), ("long_px=65536", (240, 320))],
 )
-def test_resized_is_what_the_network_answers_at_that_scale(
-    run: Predict, tmp_path: Path, resize: str, scale: float
+def test_resized_is_the_answer_to_the_picture_that_opencv_resizes_brought_to_the_images_size(
+    run: Predict, networks: Path, tmp_path: Path, resize: str, size_px: tuple[int, int]
 ) -> None:
-    write_pixels(tmp_path / "a.png", noise(60, 80))
+    """To the last pixel, but for those where rounding decides between two classes."""
+    picture, words = noise(60, 80), [f"checkpoint={networks / 'first.caffemodel'}", *NETWORK, f"input={tmp_path}"]
+    write_pixels(tmp_path / "a.png", picture)
     assert run("first", "input=a.png", f"resize.{resize}", "output=resized") == 0
-    assert run("first", "input=a.png", f"scales=[{scale}]", "output=scaled") == 0
-    assert run("first", "input=a.png", "output=plain") == 0
-    resized, scaled, plain = (values(tmp_path / name / "ids" / "a.png") for name in ("resized", "scaled", "plain"))
-    assert resized.shape == (60, 80) and np.array_equal(resized, scaled)
-    assert not np.array_equal(resized, plain)
+    trained = restore(composed(PredictConfig, words))
+    interpolation = cv2.INTER_AREA if size_px[0] < 60 else cv2.INTER_LINEAR
+    seen_HW3 = torch.from_numpy(np.asarray(cv2.resize(picture, size_px[::-1], interpolation=interpolation)))
+    with torch.inference_mode():
+        seen = probabilities(trained.model.eval(), trained.config.validation, seen_HW3.permute(2, 0, 1)[None])
+        shares = functional.interpolate(seen, (60, 80), mode="bilinear", align_corners=False)[0]
+    first, second = shares.topk(2, dim=0).values
+    is_clear = (first - second > 1e-5).numpy()
+    assert is_clear.mean() > 0.99
+    resized = values(tmp_path / "resized" / "ids" / "a.png")
+    assert np.array_equal(resized[is_clear], shares.argmax(0).numpy()[is_clear]) and len(np.unique(resized)) > 1
 
 
 def test_images_of_any_kind_and_size_are_labelled(run: Predict, tmp_path: Path) -> None:

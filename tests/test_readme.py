@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from assembly.command import Command
-from configs.schema import AnalyzeConfig, Config, EvalConfig, ExportConfig, PredictConfig, ReportConfig
+from configs.schema import AnalyzeConfig, AuditConfig, Config, EvalConfig, ExportConfig, PredictConfig, ReportConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(
-    r"^    \.venv/bin/python (train|eval|predict|analyze|export|report)\.py ?(.*)$", README, re.MULTILINE
+    r"^    \.venv/bin/python (train|eval|predict|analyze|audit|export|report)\.py ?(.*)$", README, re.MULTILINE
 )
 
 KINDS = {
@@ -20,6 +20,7 @@ KINDS = {
     "eval": EvalConfig,
     "predict": PredictConfig,
     "analyze": AnalyzeConfig,
+    "audit": AuditConfig,
     "export": ExportConfig,
     "report": ReportConfig,
 }

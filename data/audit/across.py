@@ -4,11 +4,15 @@ import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from data.audit.findings import Finding, Place
+import numpy as np
+from numpy.typing import NDArray
+
+from data.audit.findings import Finding, Place, Severity
 from data.audit.split import Split
 from data.dataset import FileSet
 from data.names import readable
 
+Chosen = NDArray[np.bool]  # of every train id and void
 Sample = tuple[int, int]  # position of the split, of the sample in it
 
 
@@ -86,22 +90,34 @@ def _classes(train: Split, val: Split) -> Iterator[Finding]:
     assert train.images is not None, "it has pixels"
     in_train, in_val = train.pixels_256 > 0, val.pixels_256 > 0
     has_val = val.pixels_256[:-1].any()
-    for severity, kind, chosen, what, advice in (
+    kinds: tuple[tuple[Severity, str, Chosen, str, str], ...] = (
         ("warning", "class_nowhere", ~in_train & ~in_val, "in no label", "nothing can be learned of {}"),
         (
             "warning",
             "class_in_val_alone",
             ~in_train & in_val,
             "in labels of {val} alone",
-            "nothing can be learned of {}, and its score will be 0",
+            "nothing can be learned of {}, and its IoU will be 0; add such images to training, or take these out",
         ),
-        ("note", "class_in_train_alone", in_train & ~in_val & has_val, "in labels of {train} alone", "{}: not scored"),
-    ):
+        ("note", "class_in_train_alone", in_train & ~in_val & has_val, "in labels of {train} alone", "not scored"),
+    )
+    for severity, kind, chosen, what, advice in kinds:
         names = [name for k, name in enumerate(train.images.classes.names) if chosen[k]]
         if names:
             where = what.format(train=train.name, val=val.name)
             sentence = f"{len(names)} class{'' if len(names) == 1 else 'es'} {where}: {', '.join(names)}"
-            yield Finding(severity, kind, "", sentence, advice.format("them" if len(names) > 1 else "it"))  # type: ignore[arg-type]
+            places = [Place(file) for file in _with_class(val, chosen)]  # none of a class in train alone
+            yield Finding(severity, kind, "", sentence, advice.format("them" if len(names) > 1 else "it"), places)
+
+
+def _with_class(split: Split, chosen_256: Chosen) -> list[str]:
+    """The labels that hold a pixel of one of these classes."""
+    if split.images is None:
+        return []
+    labels = [record.label for record in split.records]
+    return split.label_files(
+        *(i for i, label in enumerate(labels) if label and label.pixels_256[:-1][chosen_256[:-1]].any())
+    )
 
 
 def _repeats(samples: Iterable[tuple[Hashable, Sample]]) -> list[list[Sample]]:

@@ -87,13 +87,33 @@ class Split:
 
 def split_findings(split: Split, config: DataConfig) -> Iterator[Finding]:
     if split.failure is not None:
-        yield Finding("error", "opening", split.name, str(split.failure))
+        yield _failure(split.failure, split.name, config)
     for kind in dict.fromkeys(fault.kind for fault in split.faults):
         yield _opening(kind, split.name, [fault for fault in split.faults if fault.kind == kind])
+    yield from _one_file(split)
     yield from _problems(split, config)
     yield from _void(split)
     yield from _possible_masks(split, config)
     yield from _image_kinds(split)
+
+
+def _failure(failure: UserError, split: str, config: DataConfig) -> Finding:
+    what, _, advice = str(failure).partition("; ")
+    may_share = config.name == "folder" and not config.hold_out and not config.folder.val_share
+    if split != config.val_split or split == config.train_split or not may_share:
+        return Finding("error", "opening", split, what, advice)
+    advice += f"; where there are no images for {split}, a share of {config.train_split} will do, add"
+    return Finding("error", "opening", split, what, advice, overrides=["data.folder.val_share=0.2"])
+
+
+def _one_file(split: Split) -> Iterator[Finding]:
+    """A network that is given its own answer."""
+    pairs = split.images.pairs if isinstance(split.images, FileSet) else ()
+    places = [Place(readable(pair.image)) for pair in pairs if pair.image == pair.label]
+    if places:
+        what = f"files that are image and label in one: {len(places):,}"
+        advice = "data.folder.images and data.folder.labels must find different files; correct one of the two"
+        yield Finding("error", "image_is_label", split.name, what, advice, places)
 
 
 def _opening(kind: FaultKind, split: str, faults: Sequence[Fault]) -> Finding:

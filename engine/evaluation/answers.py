@@ -16,7 +16,7 @@ BAND_ELEMENTS = 2**22  # of the probabilities that exist at once: 16 MiB in floa
 
 
 class Answer(NamedTuple):
-    """For images of (H, W) pixels, on the device that computed it.
+    """At (H, W) pixels, on the device that computed it.
 
     `confidence_BHW` is the probability of the class that won, `entropy_BHW` that of all classes over ln(K): 0 where one
     class is certain, 1 where all are equally likely. Both are float32 in 0..1, and None where they were not requested.
@@ -34,14 +34,16 @@ def answer(
     images_B3HW: Tensor,
     maps: Maps | None = None,
     *,
+    size_px: tuple[int, int] | None = None,
     certainty: bool = False,
 ) -> Answer:
     """Label uint8 images of one size, whatever it is. `maps` replaces the network's own logits of a window.
 
+    The answer has `size_px` (height, width), by default the images' own: between their pixels it is interpolated.
     Memory grows with the pixels by a few bytes each: the front end goes over large images in blocks, and pixels are
     answered a band of rows at a time.
     """
-    view = view_of(model, config, images_B3HW.to(runtime.device), maps or in_blocks(model))
+    view = view_of(model, config, images_B3HW.to(runtime.device), maps or in_blocks(model), size_px)
     height, width = view.size
     num_rows = max(1, BAND_ELEMENTS // (len(images_B3HW) * model.num_classes * width))
     bands = []

@@ -6,9 +6,10 @@ from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from configs.schema import VOID, ValidationConfig
-from engine.contracts import DenseModel, KeptMaps, Picture, ValidationBatches
+from engine.contracts import Batch, DenseModel, KeptMaps, Picture, ValidationBatches
 from engine.evaluation.answers import answer
 from engine.evaluation.blocks import frontend_maps_in_blocks
 from engine.evaluation.inference import Maps
@@ -76,7 +77,8 @@ def evaluate(
         with torch.inference_mode(), runtime.autocast():
             for batch in batches():
                 check()
-                predicted_BHW = answer(model, config, runtime, batch.images_B3HW, maps).ids_BHW.cpu()
+                answered = answer(model, config, runtime, batch.images_B3HW, maps, size_px=_label_size(batch))
+                predicted_BHW = answered.ids_BHW.cpu()
                 confusion.add(predicted_BHW, batch.labels_BHW)
                 if write is not None:
                     write(batch.names, predicted_BHW)
@@ -84,8 +86,7 @@ def evaluate(
                     batch.images_B3HW, batch.labels_BHW, predicted_BHW, batch.names, strict=True
                 ):
                     if len(pictures) < num_pictures:
-                        pixels = image.permute(1, 2, 0).numpy()
-                        pictures.append(Picture(name, pixels, truth.numpy(), predicted.numpy()))
+                        pictures.append(_picture(name, image, truth, predicted))
         return Evaluation(confusion.of_images_NKK, pictures)
 
     parts = runtime.ranks.gather(runtime.ranks.agree(share))
@@ -127,10 +128,9 @@ def certify_identity(
         with torch.inference_mode(), runtime.autocast():
             for batch in batches():
                 check()
-                images_B3HW = batch.images_B3HW
-                without = answer(model, config, runtime, images_B3HW, recorded.recording(frontend)).ids_BHW.cpu()
-                replayed = _followed_by(context, recorded.replaying(runtime.device))
-                fresh = answer(model, config, runtime, images_B3HW, replayed).ids_BHW.cpu()
+                answered = partial(answer, model, config, runtime, batch.images_B3HW, size_px=_label_size(batch))
+                without = answered(recorded.recording(frontend)).ids_BHW.cpu()
+                fresh = answered(_followed_by(context, recorded.replaying(runtime.device))).ids_BHW.cpu()
                 before.add(without, batch.labels_BHW)
                 after.add(fresh, batch.labels_BHW)
                 same += int(((without == fresh) & (batch.labels_BHW != VOID)).sum())
@@ -146,6 +146,21 @@ def _frontend(model: DenseModel, kept: KeptMaps | None, runtime: Runtime) -> Map
     if kept is None:
         return partial(frontend_maps_in_blocks, model)
     return RecordedMaps(model, kept).replaying(runtime.device)
+
+
+def _label_size(batch: Batch) -> tuple[int, int]:
+    height, width = batch.labels_BHW.shape[-2:]
+    return height, width
+
+
+def _picture(name: str, image_3HW: Tensor, truth_HW: Tensor, predicted_HW: Tensor) -> Picture:
+    """At the image's size, which may be another than the label's."""
+    size_px = image_3HW.shape[-2:]
+    truth, predicted = (
+        functional.interpolate(ids_HW[None, None], size_px, mode="nearest-exact")[0, 0].numpy()
+        for ids_HW in (truth_HW, predicted_HW)
+    )
+    return Picture(name, image_3HW.permute(1, 2, 0).numpy(), truth, predicted)
 
 
 def _followed_by(context: nn.Module, frontend: Maps) -> Maps:

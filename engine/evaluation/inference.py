@@ -1,4 +1,4 @@
-"""From an image of any size to what answers it at its own pixels: windows, tiles, mirrored and scaled views.
+"""From an image of any size to what answers it at any size: windows, tiles, mirrored and scaled views.
 
 Order as in the authors' code: softmax at the cells, bilinear interpolation of the probabilities, argmax by the caller;
 with the transposed convolution as head: logits to pixels, softmax, argmax.
@@ -90,19 +90,25 @@ def _tile_range(first: int, tile_px: int, length: int, margin: int) -> Tensor:
     return tile[reflected_range(0, tile_px + 2 * margin, len(tile))]
 
 
-def view_of(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps) -> View:
-    """The answer to images at their own pixels: the mean over the scales and, with `flip`, the mirrored images.
+def view_of(
+    model: DenseModel,
+    config: ValidationConfig,
+    images_B3HW: Tensor,
+    maps: Maps,
+    size_px: tuple[int, int] | None = None,
+) -> View:
+    """The answer at `size_px` (default: the images' pixels): the mean over the scales and, with `flip`, mirror images.
 
     `maps` computes the logits of every window; all are computed here, none when rows of pixels are taken.
     """
-    height, width = images_B3HW.shape[-2:]
+    size_px = size_px or (images_B3HW.shape[-2], images_B3HW.shape[-1])
     views: list[View] = []
     for scale in config.scales:
         scaled = _resize(images_B3HW, scale)
         for is_mirrored in (False, True) if config.flip else (False,):
             view = _view_by_protocol(model, config, scaled.flip(-1) if is_mirrored else scaled, maps)
             view = Mirrored(view) if is_mirrored else view
-            views.append(view if view.size == (height, width) else Resized(view, (height, width)))
+            views.append(view if view.size == size_px else Resized(view, size_px))
     return Average(views)
 
 

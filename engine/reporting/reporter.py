@@ -9,13 +9,15 @@ from typing import Never
 
 from tqdm import tqdm
 
-from configs.schema import StageConfig
+from configs.schema import RunConfig, StageConfig
+from engine.contracts import Batch, TrainBatch
 from engine.evaluation.effective_field import FieldMeasurement
 from engine.evaluation.evaluate import Evaluation, Identity
 from engine.listener import SilentListener
 from engine.process.stop import Stopped
 from engine.reporting.commands import relative, resume_command, typed
 from engine.reporting.figures import confusion_figure, field_figure, panel
+from engine.reporting.samples import first_batch_picture
 from engine.reporting.score_table import score_table
 from engine.reporting.summary import hparams, last_page, write_summary
 from engine.reporting.tensorboard import Board
@@ -32,9 +34,9 @@ QUIET_INTERVAL_S = 20.0  # between two lines where there is no terminal
 class Reporter:
     """A `Listener` that writes to the terminal, `log.txt` and TensorBoard."""
 
-    def __init__(self, folder: RunFolder, header: RunHeader, first_step: int, log_steps: int) -> None:
-        """`first_step` is the global step that this sitting begins with; every `log_steps` one goes to TensorBoard."""
-        self._folder, self._header, self._log_steps = folder, header, log_steps
+    def __init__(self, folder: RunFolder, header: RunHeader, first_step: int, config: RunConfig) -> None:
+        """`first_step` is the global step that this sitting begins with."""
+        self._folder, self._header, self._config = folder, header, config
         self._class_names, self._palette = header.classes.names, header.classes.palette
         self._board = Board(folder.path, first_step, self.log)
         self._steps_before = first_step - 1
@@ -65,6 +67,12 @@ class Reporter:
             total=config.steps, initial=progress.step, desc=progress.stage, unit="step", disable=not sys.stderr.isatty()
         )
 
+    def first_batch(self, progress: Progress, batch: TrainBatch) -> None:
+        """Kept maps have no pixels to show. Drawn at the step that the batch is for: what is repeated is purged."""
+        if self._config.num_pictures and isinstance(batch, Batch):
+            pixels_HW3 = first_batch_picture(batch, self._class_names, self._palette, self._config.num_pictures)
+            self._board.picture(f"{progress.stage}/first_batch", pixels_HW3, progress.global_step + 1)
+
     def stage_ended(self, stage: str, result: StageResult) -> None:
         self.close_bar()
         self.log(f"\n{score_table(self._class_names, {stage: result})}")
@@ -82,7 +90,7 @@ class Reporter:
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.1e}, {images_per_s:.1f} images/s", refresh=False)
             self._bar.update()
-        if progress.is_due(self._log_steps, self._num_steps):
+        if progress.is_due(self._config.log_steps, self._num_steps):
             values = {"loss": loss, "lr": lr, "gradient_norm": gradient_norm, "images_per_second": images_per_s}
             scalars = {f"{progress.stage}/{name}": value for name, value in values.items()}
             self._board.scalars(scalars, progress.global_step)
@@ -180,7 +188,7 @@ class SilentReporter(SilentListener):
 
 
 @contextmanager
-def reporter_of(run: Run, runtime: Runtime, log_steps: int) -> Iterator[Reporter | SilentReporter]:
+def reporter_of(run: Run, runtime: Runtime, config: RunConfig) -> Iterator[Reporter | SilentReporter]:
     """The reporter of a run: logs the run's notes, and the command that resumes where it breaks off.
 
     At the end it closes TensorBoard and the run's folder.
@@ -188,14 +196,14 @@ def reporter_of(run: Run, runtime: Runtime, log_steps: int) -> Iterator[Reporter
     if not runtime.ranks.is_first:
         yield SilentReporter()
         return
-    progress, config = run.progress, run.header.config
+    progress, settings = run.progress, run.header.config
     num_steps_before = progress.global_step
-    reporter = Reporter(run.folder, run.header, num_steps_before + 1, log_steps)
+    reporter = Reporter(run.folder, run.header, num_steps_before + 1, config)
     try:
         for note in run.notes:
             reporter.log(note)
         place = relative(run.folder.path)
-        reporter.log(f"{config['experiment']} in {place} on {runtime.describe()}, seed {config['seed']}")
+        reporter.log(f"{settings['experiment']} in {place} on {runtime.describe()}, seed {settings['seed']}")
         yield reporter
     except Stopped as stopped:
         reporter.close_bar()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.errors import cannot_write
-from configs.schema import ValidationConfig
+from configs.schema import ResizeConfig, ValidationConfig
 from engine.evaluation.evaluate import Evaluation
 from engine.reporting.figures import confusion_figure, panel, write_png
 from engine.runs.files import write_json
@@ -26,6 +26,7 @@ def write_scores(
     names: Sequence[str],
     palette: Sequence[Sequence[int]],
     validation: ValidationConfig,
+    resize: ResizeConfig,
     *,
     checkpoint: str,
     split: str,
@@ -46,7 +47,7 @@ def write_scores(
             "num_scored_classes": scores.num_scored_classes,
             "checkpoint": checkpoint,
             "split": split,
-            "protocol": {**validation.model_dump(), "precision": precision},
+            "protocol": {**validation.model_dump(), "resize": resize.model_dump(), "precision": precision},
         },
     )
     write_png(folder / "confusion.png", confusion_figure(scores.confusion_KK, names))

@@ -87,7 +87,10 @@ class StageLoop:
                     return
                 self.runtime.ranks.check(self.stop)
                 began_s = time.perf_counter()
-                self._step(progress, [next(stream) for _ in range(passes)], watch, began_s)
+                micro_batches = [next(stream) for _ in range(passes)]
+                if progress.step == 0:
+                    self.listener.first_batch(progress, micro_batches[0])
+                self._step(progress, micro_batches, watch, began_s)
 
     def _step(self, progress: Progress, micro_batches: list[TrainBatch], watch: LossWatch, began_s: float) -> None:
         """Learning rate, forward, loss, backward, step. The clock has run since the batches were requested."""

@@ -122,7 +122,7 @@ FOUND = {
     ("warning", "train", "repeated_image"): 1,
     ("warning", "", "in_two_splits"): 1,
     ("warning", "train", "names_in_case"): 2,
-    ("warning", "", "class_in_val_alone"): 0,
+    ("warning", "", "class_in_val_alone"): 1,
     ("note", "train", "image_kind"): 1,
     ("note", "train", "not_utf8"): 1,
     ("note", "train", "label_kinds"): 0,

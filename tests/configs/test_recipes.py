@@ -78,7 +78,7 @@ def user_words(name: str, root: Path) -> list[str]:
     """What a user adds for an experiment or a data set."""
     if name == "shapes":
         return []
-    words = ["data.folder.class_names=[road,tree]"] if name == "folder" else []
+    words = ["data.folder.class_names=[road,tree]"] if name.startswith("folder") else []
     if name == "voc_coco_tune":
         words = [f"init.checkpoint={FOLDER / 'train.yaml'}"]  # any file
     return [f"data.root={root}", f"data.sbd_root={root}", f"data.coco_root={root}", *words]

@@ -19,6 +19,7 @@ from configs.schema import (
     ValidationConfig,
 )
 from data.loaders import Batch
+from engine.contracts import TrainBatch
 from engine.listener import SilentListener
 from engine.process.stop import Stopped, StopRequest
 from engine.runs import checkpoint
@@ -85,10 +86,14 @@ def setting(**changes: Any) -> StageConfig:
 
 
 class Speed(SilentListener):
-    """Keeps the speed of every step."""
+    """Keeps the speed of every step, and the stages whose first batch was reported."""
 
     def __init__(self) -> None:
         self.images_per_s: list[float] = []
+        self.begun: list[str] = []
+
+    def first_batch(self, progress: Progress, batch: TrainBatch) -> None:
+        self.begun.append(progress.stage)
 
     def step_done(self, progress: Progress, *, images_per_s: float, **_: Any) -> None:
         self.images_per_s.append(images_per_s)
@@ -107,6 +112,7 @@ class Sitting:
         stages: list[str] = STAGES,
         data_s: float = 0.0,
         validation: Callable[[], list[Batch]] = lambda: [batch_of([10**6, 10**6 + 1])],
+        listener: Speed | None = None,
         **changes: Any,
     ) -> None:
         self.folder = RunFolder(path)
@@ -120,7 +126,7 @@ class Sitting:
         if resumed:
             model.load_state_dict(resumed["model"])
         progress = Progress.from_plain(resumed["progress"]) if resumed else Progress(STAGES[0])
-        self.listener = Speed()
+        self.listener = listener or Speed()
 
         def batches(_: StageConfig, seed: int) -> Any:
             def stream(first: int, last: int) -> Iterator[Batch]:
@@ -191,6 +197,15 @@ def test_three_sittings_in_a_chain_end_with_the_same_bits(tmp_path: Path, uninte
             Sitting(tmp_path, stop_at)
     Sitting(tmp_path)
     assert_equal(checkpoint.load(tmp_path / "last.pt"), checkpoint.load(uninterrupted.last))
+
+
+def test_the_first_batch_of_a_stage_is_reported_once_whatever_interrupts_it(tmp_path: Path) -> None:
+    listener = Speed()
+    for stop_at in (1, 5):
+        with pytest.raises(Stopped):
+            Sitting(tmp_path, stop_at, listener=listener)
+    Sitting(tmp_path, listener=listener)
+    assert listener.begun == STAGES
 
 
 def test_other_steps_give_other_bits(tmp_path: Path, uninterrupted: RunFolder) -> None:
