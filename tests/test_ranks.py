@@ -1,5 +1,6 @@
 """Training and scoring on several processes is training and scoring on one."""
 
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -91,6 +92,21 @@ def test_a_checkpoint_is_scored_by_three_processes_as_by_one(folder: Path, alone
     assert code == 0, output
     assert (folder / "one" / "scores.json").read_text() == (folder / "three" / "scores.json").read_text()
     assert output.count("mean IoU") == 1, "one voice"
+
+
+def test_images_are_labelled_by_three_processes_as_by_one_and_none_twice(folder: Path, alone: dict[str, Any]) -> None:
+    request = ["checkpoint=alone/best.pt", "input=set/val/images", "threads=1", "outputs=[ids,entropy]"]
+    assert run(folder, "predict.py", *request, "output=by_one").returncode == 0
+    code, output = ranks.run(folder, 3, "predict.py", *request, "output=by_three")
+    assert code == 0 and f"inputs: {NUM_IMAGES}; labelled: {NUM_IMAGES}" in output, output
+    for kind in ("ids", "entropy"):
+        files = sorted((folder / "by_one" / kind).iterdir())
+        assert len(files) == NUM_IMAGES
+        assert all(file.read_bytes() == (folder / "by_three" / kind / file.name).read_bytes() for file in files)
+    lines = (folder / "by_three" / "inputs.jsonl").read_text().splitlines()
+    assert len(lines) == NUM_IMAGES == len({json.loads(line)["name"] for line in lines})
+    code, output = ranks.run(folder, 2, "predict.py", *request, "output=by_three")
+    assert code == 0 and f"there already: {NUM_IMAGES}" in output, output
 
 
 def stopped_at(folder: Path, run_dir: str, number: signal.Signals, restarts: int = 0) -> str:
