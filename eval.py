@@ -55,10 +55,11 @@ def score(request: EvalConfig) -> int:
         subject = images.describe() + (f"\n{submission.describe()}" if submission else "")
         if ranks.is_first:
             print(f"{trained.description}\non {runtime.describe()}\n{subject}\n", flush=True)
-        batch, workers, share = config.validation.batch, config.runtime.workers, Share(ranks.rank, ranks.size)
+        batch, workers = config.validation.batch, config.runtime.workers
+        share, pin_memory = Share(ranks.rank, ranks.size), runtime.pin_memory
         evaluation = evaluate(
             trained.model.to(runtime.device),
-            lambda: validation_batches(images, batch=batch, workers=workers, share=share),
+            lambda: validation_batches(images, batch=batch, workers=workers, share=share, pin_memory=pin_memory),
             config.validation,
             runtime,
             write=submission.write if submission else None,

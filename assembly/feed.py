@@ -41,9 +41,9 @@ from models.cost import FLOAT_BYTES
 from models.segmenter import Segmenter
 
 # Whose bits decide those of the kept maps, and those of a trained front end.
-MAPS_CODE = ("data", "models", "engine/evaluation", "engine/training/losses.py")
+MAPS_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training/losses.py")
 LABELS_CODE = ("data",)
-TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/training")
+TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training")
 LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentations")
 
 
@@ -80,9 +80,12 @@ class Feed:
         return Share(self.runtime.ranks.rank, self.runtime.ranks.size)
 
     def validation_batches(self) -> Iterator[Batch]:
-        config = self.config
         return validation_batches(
-            self.val_set, batch=config.validation.batch, workers=config.runtime.workers, share=self.share
+            self.val_set,
+            batch=self.config.validation.batch,
+            workers=self.config.runtime.workers,
+            share=self.share,
+            pin_memory=self.runtime.pin_memory,
         )
 
     def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
@@ -105,6 +108,7 @@ class Feed:
             seed=seed,
             workers=workers,
             share=share,
+            pin_memory=self.runtime.pin_memory,
         )
 
     def kept_maps(self, stage: StageConfig) -> WindowMaps | None:
@@ -177,10 +181,10 @@ class Feed:
         return locked(path, on_wait, self.check)
 
     def _frontend_identity(self) -> dict[str, Any]:
-        runtime = self.runtime
+        machine = {key: value for key, value in self.runtime.to_plain().items() if key != "processes"}
         return {
             "frontend": self.model.frontend_digest(),
-            "runtime": [runtime.device.type, runtime.precision, runtime.threads],
+            "runtime": machine,
             "made_by": made_by(MAPS_CODE),
         }
 
@@ -205,7 +209,10 @@ class Feed:
         transform = WholeTransform(_pair(stage.crop_px), self.model.margin_px)
         batch, workers = self.config.validation.batch, self.config.runtime.workers
         with torch.inference_mode(), self.runtime.autocast():
-            for whole in whole_batches(self.train_set, transform, batch=batch, workers=workers):
+            batches = whole_batches(
+                self.train_set, transform, batch=batch, workers=workers, pin_memory=self.runtime.pin_memory
+            )
+            for whole in batches:
                 self.check()
                 images = [whole.images_B3HW, *([whole.images_B3HW.flip(-1)] if mirrors else [])]
                 labels = [whole.labels_BHW, *([whole.labels_BHW.flip(-1)] if mirrors else [])]
