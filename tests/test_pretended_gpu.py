@@ -8,13 +8,14 @@ values; that a function has come that far is what torch's error then says.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from assembly.labeller import Labeller
 from configs.compose import compose
@@ -180,6 +181,28 @@ def test_a_loss_is_computed_where_the_logits_are(head: Head, grid: str, class_we
     assert logits_BKhw.dtype == torch.bfloat16 and total.dtype == torch.float32 and total.shape == ()
     with pytest.raises(GuardOnDataDependentSymNode):  # a number: of a real tensor it would be read
         loss.weight(targets)
+
+
+class Reductions(TorchDispatchMode):
+    """Notes how every cross-entropy over pixels adds up: 0 not at all, 2 by a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_losses: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "nll_loss2d_forward" in str(func):
+            self.of_losses.append(args[3])
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_gpu_adds_no_pixels_losses_up_in_any_order() -> None:
+    """torch's sum does (atomicAdd in nll_loss2d); without one, every pixel has its own place."""
+    targets, loss = torch.zeros(2, 8, 8, dtype=torch.int64), CrossEntropy(LossConfig(), 8, 0.0)
+    for device, reduction in (("cuda", 0), ("cpu", 2)):
+        with Reductions() as reductions:
+            assert loss.total(torch.zeros(2, 3, 8, 8, device=device), targets.to(device)).shape == ()
+        assert reductions.of_losses == [reduction]
 
 
 def test_a_batch_of_kept_maps_goes_to_the_gpu_as_the_front_end_hands_them_on() -> None:
