@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from configs.compose import compose, composed
+from configs.errors import STOP_SIGNALS
 from configs.schema import EvalConfig, RuntimeConfig, ShapesConfig
 from data.loaders import validation_batches
 from data.shapes import Shapes
@@ -30,39 +31,45 @@ pytestmark = pytest.mark.gpu
 DEVICE = "gpu"
 PRECISIONS = ("float32", "bfloat16")
 STAGES = ("frontend", "context", "joint")
-STEPS = {"steps": 6, "validate_steps": 3, "crop_px": "[96,96]"}
+STEPS = {"steps": 12, "validate_steps": 3, "crop_px": "[96,96]"}
 WAIT_S = 120
 
 
-def words(folder: Path, device: str = DEVICE, **settings: object) -> list[str]:
+def words(folder: Path, device: str) -> list[str]:
     """All three stages with dropout; the context module learns on kept maps."""
     kept = ["stage.context.maps=cached", "stage.context.crop_px=[192,192]", f"cache.root={folder.parent / 'cache'}"]
     where = [f"runtime.device={device}", "runtime.workers=1", "runtime.precision=float32", f"run.dir={folder}"]
-    small = small_run(STAGES, limit=4, **{**STEPS, **settings})
+    small = small_run(STAGES, limit=4, **STEPS)
     return [*small, *kept, *where, "model.frontend.dropout=0.5", "run.save_steps=1"]
 
 
-def trained(folder: Path, *more: str, device: str = DEVICE, **settings: object) -> dict[str, Any]:
+def trained(folder: Path, *more: str, device: str = DEVICE) -> dict[str, Any]:
     """What the last checkpoint of the run holds."""
-    assert train(compose([*words(folder, device, **settings), *more])) == 0
+    assert train(compose([*words(folder, device), *more])) == 0
     return checkpoint.load(folder / "last.pt")
 
 
-def stopped(folder: Path, *more: str, device: str = DEVICE, **settings: object) -> None:
-    """Begin or go on, and stop by a signal as soon as there is a new checkpoint."""
-    last, began_s, config = folder / "last.pt", time.time(), compose([*words(folder, device, **settings), *more])
+def stopped(folder: Path, file: str, *more: str, device: str = DEVICE) -> None:
+    """Begin or go on, and stop by a signal as soon as `file` is there."""
+    config = compose([*words(folder, device), *more])
 
     def watch() -> None:
         until = time.monotonic() + WAIT_S
-        while time.monotonic() < until and not (last.exists() and last.stat().st_mtime > began_s):
-            time.sleep(0.005)
+        while time.monotonic() < until and not (folder / file).exists():
+            time.sleep(0.002)
         os.kill(os.getpid(), signal.SIGUSR1)
 
     watcher = threading.Thread(target=watch)
-    watcher.start()
-    with pytest.raises(Stopped):
-        train(config)
-    watcher.join()
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}  # a run that was stopped ignores them all
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # one that comes too late ends no tests
+    try:
+        watcher.start()
+        with pytest.raises(Stopped):
+            train(config)
+        watcher.join()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
@@ -114,17 +121,18 @@ def test_a_run_that_is_interrupted_in_every_stage_ends_with_the_bits_of_one_that
     uninterrupted: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "interrupted"
-    stopped(folder)
-    for _ in range(3):
-        stopped(folder, "resume=auto")
-    assert_same_training(trained(folder, "resume=auto"), checkpoint.load(uninterrupted / "last.pt"))
+    stopped(folder, "frontend.pt")  # from the first validation of a stage on
+    stopped(folder, "context.pt", "resume=auto")
+    stopped(folder, "joint.pt", "resume=auto")
+    assert [entry["stage"] for entry in trained(folder, "resume=auto")["history"]] == list(STAGES)
+    assert_same_training(checkpoint.load(folder / "last.pt"), checkpoint.load(uninterrupted / "last.pt"))
 
 
 def test_a_run_goes_from_a_cpu_to_a_gpu_and_back(tmp_path: Path) -> None:
     folder = tmp_path / "travelling"
-    stopped(folder, device="cpu")
+    stopped(folder, "last.pt", device="cpu")
     assert checkpoint.load(folder / "last.pt")["rng"].keys() == {"torch"}
-    stopped(folder, "resume=auto", device=DEVICE)
+    stopped(folder, "frontend.pt", "resume=auto")
     content = checkpoint.load(folder / "last.pt")
     assert content["rng"].keys() == {"torch", "cuda"}
     content = trained(folder, "resume=auto", device="cpu")
