@@ -56,11 +56,16 @@ def score(request: EvalConfig) -> int:
         lines = [trained.description, f"on {runtime.describe()}", images.describe(), resize_line(config.data.resize)]
         if ranks.is_first:
             print("\n".join(filter(None, [*lines, submission.describe() if submission else ""])) + "\n", flush=True)
-        batch, workers, share = config.validation.batch, config.runtime.workers, Share(ranks.rank, ranks.size)
-        resize = config.data.resize
         evaluation = evaluate(
             trained.model.to(runtime.device),
-            lambda: validation_batches(images, batch=batch, workers=workers, share=share, resize=resize),
+            lambda: validation_batches(
+                images,
+                batch=config.validation.batch,
+                workers=config.runtime.workers,
+                share=Share(ranks.rank, ranks.size),
+                resize=config.data.resize,
+                pin_memory=runtime.pin_memory,
+            ),
             config.validation,
             runtime,
             write=submission.write if submission else None,

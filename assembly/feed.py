@@ -42,9 +42,9 @@ from models.cost import FLOAT_BYTES
 from models.segmenter import Segmenter
 
 # Whose bits decide those of the kept maps, and those of a trained front end.
-MAPS_CODE = ("data", "models", "engine/evaluation", "engine/training/losses.py")
+MAPS_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training/losses.py")
 LABELS_CODE = ("data",)
-TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/training")
+TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training")
 LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentations")
 
 
@@ -81,13 +81,13 @@ class Feed:
         return Share(self.runtime.ranks.rank, self.runtime.ranks.size)
 
     def validation_batches(self) -> Iterator[Batch]:
-        config = self.config
         return validation_batches(
             self.val_set,
-            batch=config.validation.batch,
-            workers=config.runtime.workers,
+            batch=self.config.validation.batch,
+            workers=self.config.runtime.workers,
             share=self.share,
-            resize=config.data.resize,
+            resize=self.config.data.resize,
+            pin_memory=self.runtime.pin_memory,
         )
 
     def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
@@ -111,6 +111,7 @@ class Feed:
             workers=workers,
             share=share,
             resize=self.config.data.resize,
+            pin_memory=self.runtime.pin_memory,
         )
 
     def kept_maps(self, stage: StageConfig) -> WindowMaps | None:
@@ -184,12 +185,12 @@ class Feed:
         return locked(path, on_wait, self.check)
 
     def _maps_identity(self, images: ImageSet) -> dict[str, Any]:
-        runtime = self.runtime
+        machine = {key: value for key, value in self.runtime.to_plain().items() if key != "processes"}
         return {
             "images": self._identity_of(images),
             "resize": self.config.data.resize.model_dump(),
             "frontend": self.model.frontend_digest(),
-            "runtime": [runtime.device.type, runtime.precision, runtime.threads],
+            "runtime": machine,
             "made_by": made_by(MAPS_CODE),
         }
 
@@ -214,7 +215,15 @@ class Feed:
         transform = WholeTransform(_pair(stage.crop_px), self.model.margin_px)
         batch, workers, resize = self.config.validation.batch, self.config.runtime.workers, self.config.data.resize
         with torch.inference_mode(), self.runtime.autocast():
-            for whole in whole_batches(self.train_set, transform, batch=batch, workers=workers, resize=resize):
+            batches = whole_batches(
+                self.train_set,
+                transform,
+                batch=batch,
+                workers=workers,
+                resize=resize,
+                pin_memory=self.runtime.pin_memory,
+            )
+            for whole in batches:
                 self.check()
                 images = [whole.images_B3HW, *([whole.images_B3HW.flip(-1)] if mirrors else [])]
                 labels = [whole.labels_BHW, *([whole.labels_BHW.flip(-1)] if mirrors else [])]

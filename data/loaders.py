@@ -27,7 +27,7 @@ TIMEOUT_S = 300  # longest wait for a batch before its worker counts as hung
 NOTHING = -1
 AS_IT_IS = ResizeConfig()
 BROKEN_CONNECTION = (ConnectionError, FileNotFoundError, EOFError)  # to the worker whose memory holds a batch
-FROM_A_WORKER = "Caught "  # how torch begins what a worker raised itself
+FROM_A_WORKER = " in DataLoader worker process "  # in the first line of what a worker raised itself
 
 Key = tuple[int, int]  # epoch, index
 
@@ -59,10 +59,10 @@ class Batch(NamedTuple):
     mirrored_B: Tensor | None = None
 
     def frontend_maps(self, frontend: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
-        return frontend(self.images_B3HW.to(device))
+        return frontend(self.images_B3HW.to(device, non_blocking=True))
 
     def targets(self, sample: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
-        return sample(self.labels_BHW.to(device))
+        return sample(self.labels_BHW.to(device, non_blocking=True))
 
 
 def train_batches(
@@ -77,28 +77,41 @@ def train_batches(
     workers: int,
     share: Share = WHOLE,
     resize: ResizeConfig = AS_IT_IS,
+    pin_memory: bool = False,
 ) -> Generator[Batch]:
     """Micro-batches number `first` up to but not including `last` of the endless shuffled stream.
 
-    With a `share`, that part of every micro-batch. Images and labels are resized before they are transformed. Close the
-    iterator to stop early. Raises UserError if a sample cannot be read and RuntimeError if a worker process dies or
-    hangs.
+    With a `share`, that part of every micro-batch. Images and labels are resized before they are transformed.
+    `pin_memory`, for a GPU: in memory that it reads by itself. Close the iterator to stop early. Raises UserError if a
+    sample cannot be read and RuntimeError if a worker process dies or hangs.
     """
     keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed, share=share)
-    yield from _read(_Reader(images, transform, seed, workers, resize, balance), keys, workers)
+    yield from _read(_Reader(images, transform, seed, workers, resize, balance), keys, workers, pin_memory)
 
 
 def whole_batches(
-    images: ImageSet, transform: TrainTransform, *, batch: int, workers: int, resize: ResizeConfig = AS_IT_IS
+    images: ImageSet,
+    transform: TrainTransform,
+    *,
+    batch: int,
+    workers: int,
+    resize: ResizeConfig = AS_IT_IS,
+    pin_memory: bool = False,
 ) -> Iterator[Batch]:
     """Every sample once, in order, as the transform makes it; all are of one size. Otherwise as `train_batches`."""
     indices = range(len(images))
     keys = ([(0, index) for index in indices[first : first + batch]] for first in range(0, len(images), batch))
-    yield from _read(_Reader(images, transform, 0, workers, resize), keys, workers)
+    yield from _read(_Reader(images, transform, 0, workers, resize), keys, workers, pin_memory)
 
 
 def validation_batches(
-    images: ImageSet, *, batch: int, workers: int, share: Share = WHOLE, resize: ResizeConfig = AS_IT_IS
+    images: ImageSet,
+    *,
+    batch: int,
+    workers: int,
+    share: Share = WHOLE,
+    resize: ResizeConfig = AS_IT_IS,
+    pin_memory: bool = False,
 ) -> Iterator[Batch]:
     """Every sample once, in order and whole, without margin; neighbours of one size share a batch of up to `batch`.
 
@@ -107,7 +120,7 @@ def validation_batches(
     """
     keys = ([(0, index)] for index in share.of(range(len(images))))
     group: list[Batch] = []
-    for sample in _read(_Reader(images, None, 0, workers, resize), keys, workers):
+    for sample in _read(_Reader(images, None, 0, workers, resize), keys, workers, pin_memory):
         if group and (len(group) == batch or _sizes(sample) != _sizes(group[0])):
             yield _join(group)
             group = []
@@ -196,13 +209,14 @@ class _Reader(Dataset[Batch | UserError]):
         return [self.images.name(index) for index in self._reading if index != NOTHING]
 
 
-def _read(reader: _Reader, keys: Iterable[list[Key]], workers: int) -> Iterator[Batch]:
+def _read(reader: _Reader, keys: Iterable[list[Key]], workers: int, pin_memory: bool) -> Iterator[Batch]:
     loader = DataLoader(
         reader,
         batch_size=None,  # a "sample" is a batch: the reader does the collation
         sampler=keys,
         num_workers=workers,
         collate_fn=_as_it_is,
+        pin_memory=pin_memory,
         worker_init_fn=_start_worker,
         timeout=TIMEOUT_S if workers else 0,
         generator=torch.Generator(),  # otherwise each loader would draw from the global one and change the training
@@ -216,7 +230,9 @@ def _read(reader: _Reader, keys: Iterable[list[Key]], workers: int) -> Iterator[
             except StopIteration:
                 return
             except (RuntimeError, *BROKEN_CONNECTION) as error:
-                if not workers or (isinstance(error, BROKEN_CONNECTION) and str(error).startswith(FROM_A_WORKER)):
+                if not workers or (
+                    isinstance(error, BROKEN_CONNECTION) and FROM_A_WORKER in str(error).partition("\n")[0]
+                ):
                     raise
                 is_broken = isinstance(error, BROKEN_CONNECTION)
                 reason = f"a worker was killed before it had handed over its batch ({error})" if is_broken else error

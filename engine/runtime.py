@@ -10,6 +10,7 @@ import torch
 
 from configs.errors import UserError
 from configs.schema import Precision, RuntimeConfig
+from engine.gpu import gpu_versions, require_same_bits
 from engine.process.ranks import ALONE, Ranks
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")  # that `auto` can mean
@@ -26,13 +27,19 @@ class Runtime:
     ranks: Ranks = ALONE
 
     def to_plain(self) -> dict[str, str | int]:
-        """One process alone is not mentioned."""
+        """All of the machine that bits depend on, as far as it is known. One process alone is not mentioned."""
         processes = {"processes": self.ranks.size} if self.ranks.size > 1 else {}
-        return {"device": self.device.type, "precision": self.precision, "threads": self.threads, **processes}
+        gpu = gpu_versions(self.device) if self.device.type == "cuda" else {}
+        return {"device": self.device.type, "precision": self.precision, "threads": self.threads, **gpu, **processes}
 
     def autocast(self) -> AbstractContextManager[object]:
         enabled = self.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    @property
+    def pin_memory(self) -> bool:
+        """Whether batches are to lie in page-locked memory: a GPU copies from there beside the work of the CPU."""
+        return self.device.type == "cuda"
 
     def describe(self) -> str:
         if self.device.type == "cuda":
@@ -53,13 +60,11 @@ def choose_runtime(config: RuntimeConfig, ranks: Ranks = ALONE) -> Runtime:
     """Resolve every `auto` by what this machine can do; set the number of threads, and what a GPU promises.
 
     The ranks of one machine share its cores, and each has a GPU of its own.
-
-    The same command gives the same bits, so cuDNN may neither choose kernels by racing them nor add up in any order;
-    float32 means float32, so its matrix units may not round to TF32.
     """
     has_gpu = torch.cuda.is_available()
     if config.device == "gpu" and not has_gpu:
-        raise UserError("runtime=gpu, but torch sees no GPU here; use runtime=auto or runtime=cpu")
+        reason = "torch sees no GPU here" if torch.version.cuda else "this torch was built for CPUs alone"
+        raise UserError(f"runtime=gpu, but {reason}; use runtime=auto or runtime=cpu")
     device = torch.device("cpu")
     if has_gpu and config.device != "cpu":
         device = torch.device("cuda", ranks.local_rank) if ranks.size > 1 else torch.device("cuda")
@@ -69,8 +74,7 @@ def choose_runtime(config: RuntimeConfig, ranks: Ranks = ALONE) -> Runtime:
         precision = _automatic_precision(device)
     threads = config.threads or max(1, len(os.sched_getaffinity(0)) // ranks.local_size)
     torch.set_num_threads(threads)
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    require_same_bits()
     return Runtime(device, precision, threads, ranks)
 
 

@@ -11,7 +11,14 @@ from engine.process.ranks import SaidElsewhere
 from engine.process.stop import Stopped
 from engine.process.terminal import surviving_terminal
 
-CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: "  # how torch's RuntimeError begins to say so, in brackets of its own
+# How RuntimeErrors say it that are no torch.OutOfMemoryError: of the CPU's allocator, of CUDA itself (pinned memory is
+# the host's), and of the libraries that allocate on their own.
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: ",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 def guarded(command: Callable[[], int], memory_advice: str) -> int:
@@ -48,7 +55,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return (
         isinstance(error, MemoryError)
         or (torch is not None and isinstance(error, torch.OutOfMemoryError))
-        or (isinstance(error, RuntimeError) and CPU_OUT_OF_MEMORY in str(error))
+        or (isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY))
     )
 
 

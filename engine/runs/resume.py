@@ -17,6 +17,7 @@ from engine.runs.network_file import read_network
 from engine.runs.progress import Progress
 
 Log = Callable[[str], None]
+OF_GPUS = ("gpu", "driver", "cuda", "cudnn")  # in the header of runs on one
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,11 @@ def check_same_run(resumed: Mapping[str, Any], header: RunHeader, log: Log) -> l
     for change in changed:
         log(f"from here on {change}")
     now = header.to_plain()
-    for part, keys in (("runtime", ("threads", "precision", "device")), ("versions", ("torch",))):
+    for part, keys in (("runtime", ("threads", "precision", "device", *OF_GPUS)), ("versions", ("torch",))):
         for key in keys:
-            if resumed[part][key] != now[part][key]:
-                log(f"warning: {key} was {resumed[part][key]} and is {now[part][key]}: bits may differ")
+            before, after = resumed[part].get(key), now[part].get(key)
+            if before != after and not (key in OF_GPUS and None in (before, after)):  # then another device
+                log(f"warning: {key} was {before} and is {after}: bits may differ")
     return changed
 
 

@@ -245,6 +245,23 @@ def test_another_machine_is_warned_of() -> None:
     assert warnings == ["warning: threads was 2 and is 4: bits may differ"]
 
 
+def test_another_gpu_or_driver_is_warned_about_and_a_cpu_has_none() -> None:
+    on_cpu, on_gpu = {**header().runtime}, {**header().runtime, "device": "cuda", "gpu": "A100", "driver": "580.65"}
+    for then, now, expected in (
+        (
+            on_gpu,
+            {**on_gpu, "gpu": "H100", "driver": "590.1"},
+            ["gpu was A100 and is H100", "driver was 580.65 and is 590.1"],
+        ),
+        (on_cpu, on_gpu, ["device was cpu and is cuda"]),
+        (on_gpu, on_cpu, ["device was cuda and is cpu"]),
+        (on_gpu, on_gpu, []),
+    ):
+        warnings: list[str] = []
+        check_same_run({**content(), "runtime": then}, replace(header(), runtime=now), warnings.append)
+        assert warnings == [f"warning: {text}: bits may differ" for text in expected]
+
+
 def test_a_checkpoint_without_random_state_is_refused() -> None:
     without = {name: part for name, part in content().items() if name != "rng"}
     with pytest.raises(ValueError, match="has no rng"):
