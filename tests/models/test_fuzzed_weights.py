@@ -60,3 +60,11 @@ def test_a_damaged_file_of_weights_is_read_or_refused(tmp_path: Path, suffix: st
     path.write_bytes(data.draw(damaged_copies(path.read_bytes())))
     read = result_or_refusal(lambda: read_pretrained(str(path)), path.name)
     assert read is None or sum(tensor.nbytes for tensor in read.tensors.values()) <= path.stat().st_size
+
+
+def test_a_tensor_that_repeats_one_number_is_refused_before_it_is_copied(tmp_path: Path) -> None:
+    """Of four bytes in the file; in single precision it would be 1.6 GB."""
+    path = tmp_path / "a.pth"
+    torch.save({"features.0.weight": torch.zeros(1, dtype=torch.float16).expand(4 * 10**8)}, path)
+    assert path.stat().st_size < 10_000
+    assert result_or_refusal(lambda: read_pretrained(str(path)), path.name) is None
