@@ -15,7 +15,7 @@ NUM_FAULTS = 40
 
 
 @cache
-def tests_of(file: str) -> set[str]:
+def names_in(file: str) -> set[str]:
     tree = ast.parse((ROOT / "tests" / file).read_text())
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
@@ -29,7 +29,7 @@ def test_every_fault_is_shown_by_tests_that_are_there() -> None:
         names = re.findall(r"`(\S+)::(\w+)`", shown)
         assert names, f"row {number} names no test"
         for file, name in names:
-            assert name in tests_of(file), f"{file}::{name}"
+            assert name in names_in(file), f"{file}::{name}"
 
 
 def test_every_campaign_that_is_named_is_there_and_every_one_is_named() -> None:
