@@ -29,7 +29,7 @@ def ranks(setting: Setting) -> Iterator[Outcome]:
     assert not (failed := _ended(_start(words, whole), whole)), failed
     faults = {"one rank killed": _killed, "one rank raises": _raises, "one rank's disk full": _full}
     for number in setting.numbers(NUM_TRIES):
-        name, fault = list(faults.items())[number % len(faults)]
+        name, fault = list(faults.items())[number * len(faults) // NUM_TRIES]
         place = setting.folder / f"run{number}"
         lost = fault(words, place, setting.random(number))
         yield Outcome(f"{name}: all end, same bits after the restart", number, lost or runs.same_training(whole, place))
