@@ -17,6 +17,7 @@ from tests.torture.tries import Outcome, Setting
 NUM_TRIES = 9
 STEPS = 60  # of every stage
 LONGEST_PAUSE_S = 1.5  # between the first checkpoint and the fault
+TIMEOUT_S = 480.0  # of torchrun with its restart; imports take most of it on a busy machine
 FULL_BYTES = 1024  # no file may grow beyond
 
 Words = tuple[str, ...]
@@ -58,7 +59,7 @@ def _raises(words: Words, place: Path, draw: random.Random) -> str:
     both = _ranks(process, place, draw)
     try:
         image.write_bytes(content[: len(content) // 2])
-        code = process.wait(torchrun.TIMEOUT_S)
+        code = process.wait(TIMEOUT_S)
     finally:
         image.write_bytes(content)
     if code == 0 or f"{image.name}: cannot be decoded" not in _printed(place):
@@ -86,11 +87,11 @@ def _ranks(process: "subprocess.Popen[str]", place: Path, draw: random.Random) -
 def _ended(process: "subprocess.Popen[str]", place: Path) -> str:
     """What is wrong with how torchrun ends, or nothing."""
     try:
-        code = process.wait(torchrun.TIMEOUT_S)
+        code = process.wait(TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        return f"did not end within {torchrun.TIMEOUT_S} s: {_last_words(place)}"
+        return f"did not end within {TIMEOUT_S} s: {_last_words(place)}"
     return f"ended with {code}: {_last_words(place)}" if code else ""
 
 
