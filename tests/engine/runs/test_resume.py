@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from configs.schema import Config, RunConfig
 from engine.runs.changes import changes
@@ -39,7 +40,8 @@ def header(**changed: Any) -> RunHeader:
 def content(stage: str = "context", step: int = 300, **changed: Any) -> dict[str, Any]:
     """A checkpoint of a run that has come so far."""
     progress = Progress(stage, step).to_plain()
-    return {**header(**changed).to_plain(), "model": {}, "optimizer": {}, "rng": {}, "progress": progress}
+    rng = {"torch": torch.get_rng_state()}
+    return {**header(**changed).to_plain(), "model": {}, "optimizer": {}, "rng": rng, "progress": progress}
 
 
 def open_and_close(root: Path, saved: dict[str, Any] | None = None, **changes: Any) -> Path:
@@ -266,6 +268,13 @@ def test_a_checkpoint_without_random_state_is_refused() -> None:
     without = {name: part for name, part in content().items() if name != "rng"}
     with pytest.raises(ValueError, match="has no rng"):
         check_same_run(without, header(), print)
+
+
+@pytest.mark.parametrize("odd", [{}, {"torch": None}, {"torch": torch.zeros(8, dtype=torch.uint8)}, None])
+def test_an_odd_random_state_is_refused(odd: object) -> None:
+    check_same_run(content(), header(), print)
+    with pytest.raises(ValueError, match=r"random state is none of torch's, which has \d+ bytes"):
+        check_same_run({**content(), "rng": odd}, header(), print)
 
 
 def test_fresh_weights_need_no_checkpoint(tmp_path: Path) -> None:
