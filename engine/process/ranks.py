@@ -136,7 +136,9 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
         torch.cuda.set_device(local_rank % torch.cuda.device_count())  # too few of them: `choose_runtime` refuses
         backend = "cpu:gloo,cuda:nccl"
     store, rank, size = next(rendezvous("env://", timeout=JOIN_PATIENCE))
-    voice = Voice(PrefixStore(f"voice {os.environ.get(RESTARTS, 0)}", store))
+    # torchrun keeps its store over a restart, with the addresses of processes that are gone.
+    store = PrefixStore(f"attempt {os.environ.get(RESTARTS, 0)}", store)
+    voice = Voice(PrefixStore("voice", store))
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
         yield Ranks(rank, size, local_rank, local_size)
