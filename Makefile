@@ -2,6 +2,7 @@
 # make train    set-up, then train all three stages on the built-in scenes; ARGS="experiment=camvid data.root=DIR"
 # make test     set-up, then the tests; ARGS="--precision=float32|bfloat16" says what precision=auto means in them
 # make test-all the slow tests, too
+# make torture  kills, damaged files and images, the resume matrix, ranks: half an hour; ARGS="--scale=0.05" for a look
 # make check    format, lint, types, tests
 # make format   rewrite the files the way `make check` wants them
 # make cityscapes-scripts   the official evaluation of Cityscapes, which a test compares ours with
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 CITYSCAPES := .venv-cityscapes
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all check format cityscapes-scripts
+.PHONY: help setup train test test-all torture check format cityscapes-scripts
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -34,6 +35,9 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+torture: setup
+	$(BIN)/python -m tests.torture $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

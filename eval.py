@@ -38,32 +38,41 @@ def score(request: EvalConfig) -> int:
     from assembly.submission import Submission
     from assembly.trained import check_classes, restore
     from data.build import open_images
-    from data.loaders import validation_batches
+    from data.loaders import Share, validation_batches
     from data.resize import resize_line
     from engine.evaluation.evaluate import evaluate
+    from engine.process.ranks import ranks_of_torchrun
     from engine.reporting.score_files import write_scores
     from engine.reporting.score_table import score_table
     from engine.runtime import choose_runtime
 
-    trained = restore(request)
-    config, classes = trained.config, trained.classes
-    runtime = choose_runtime(config.runtime)
-    submission = Submission(request, trained, results(request)) if request.submission else None
-    images = submission.images if submission else open_images(config.data, request.split)
-    check_classes(trained, images)
-    lines = [trained.description, f"on {runtime.describe()}", images.describe(), resize_line(config.data.resize)]
-    print("\n".join(filter(None, [*lines, submission.describe() if submission else ""])) + "\n", flush=True)
-
-    evaluation = evaluate(
-        trained.model.to(runtime.device),
-        lambda: validation_batches(
-            images, batch=config.validation.batch, workers=config.runtime.workers, resize=config.data.resize
-        ),
-        config.validation,
-        runtime,
-        write=submission.write if submission else None,
-        num_pictures=request.num_pictures,
-    )
+    with ranks_of_torchrun() as ranks:
+        trained = restore(request)
+        config, classes = trained.config, trained.classes
+        runtime = choose_runtime(config.runtime, ranks)
+        submission = Submission(request, trained, results(request), ranks) if request.submission else None
+        images = submission.images if submission else open_images(config.data, request.split)
+        check_classes(trained, images)
+        lines = [trained.description, f"on {runtime.describe()}", images.describe(), resize_line(config.data.resize)]
+        if ranks.is_first:
+            print("\n".join(filter(None, [*lines, submission.describe() if submission else ""])) + "\n", flush=True)
+        evaluation = evaluate(
+            trained.model.to(runtime.device),
+            lambda: validation_batches(
+                images,
+                batch=config.validation.batch,
+                workers=config.runtime.workers,
+                share=Share(ranks.rank, ranks.size),
+                resize=config.data.resize,
+                pin_memory=runtime.pin_memory,
+            ),
+            config.validation,
+            runtime,
+            write=submission.write if submission else None,
+            num_pictures=request.num_pictures,
+        )
+    if not ranks.is_first:
+        return OK
     if evaluation.is_labelled or not submission:
         scores_file = write_scores(
             results(request),
@@ -92,7 +101,7 @@ def results(request: EvalConfig) -> Path:
     return Path(request.output) if request.output else Path(request.checkpoint).parent / f"eval-{request.split}"
 
 
-COMMAND = Command(EvalConfig, run, results=results)
+COMMAND = Command(EvalConfig, run, results=results, is_parallel=True)
 
 if __name__ == "__main__":
     sys.exit(COMMAND.start(main))

@@ -35,32 +35,39 @@ def run(request: PredictConfig) -> int:
 
 def label(request: PredictConfig) -> int:
     """Find, load, answer, report; returns the exit code."""
+    from assembly.finished import Finished
     from assembly.prediction_record import begin, record_of
-    from assembly.predictions import label_inputs
+    from assembly.predictions import joined, label_inputs
     from assembly.predictor import Predictor, file_ids
     from assembly.trained import restore
     from data.inputs import find_inputs
     from data.names import readable
     from data.resize import resize_line
     from data.results import Results
+    from engine.process.ranks import ranks_of_torchrun
     from engine.runtime import choose_runtime
 
     folders = Results(results(request), request.outputs)
     folders.require_own_folders()
     inputs = find_inputs(request.input)
     folders.require_outside([item.file for item in inputs])
-    trained = restore(request)
-    runtime = choose_runtime(trained.config.runtime)
-    trained.model.to(runtime.device).eval()
-    values = file_ids(trained, request.ids)
-    finished = begin(folders, record_of(request, trained, runtime, values), request.overwrite)
-    lines = [trained.description, f"on {runtime.describe()}", resize_line(trained.config.data.resize)]
-    print("\n".join(filter(None, lines)), flush=True)
+    with ranks_of_torchrun() as ranks:
+        trained = restore(request)
+        runtime = choose_runtime(trained.config.runtime, ranks)
+        trained.model.to(runtime.device).eval()
+        values = file_ids(trained, request.ids)
+        record = record_of(request, trained, runtime, values)
+        ranks.of_first(lambda: begin(folders, record, request.overwrite))
+        lines = [trained.description, f"on {runtime.describe()}", resize_line(trained.config.data.resize)]
+        if ranks.is_first:
+            print("\n".join(filter(None, lines)), flush=True)
 
-    predictor = Predictor(trained, runtime, request.ids)
-    report = label_inputs(inputs, folders, predictor, finished)
-    print(f"{report}\nresults are in {folders}")
-    if "ids" in request.outputs:
+        predictor = Predictor(trained, runtime, request.ids)
+        own = inputs[ranks.rank :: ranks.size]
+        report = joined(ranks.gather(label_inputs(own, folders, predictor, Finished(folders.finished))))
+    if ranks.is_first:
+        print(f"{report}\nresults are in {folders}")
+    if ranks.is_first and "ids" in request.outputs:
         pairs = zip(values, trained.classes.names, strict=True)
         print("ids: " + ", ".join(f"{value} {readable(name)}" for value, name in pairs))
     return report.exit_code
@@ -71,7 +78,7 @@ def results(request: PredictConfig) -> Path:
     return Path(request.output)
 
 
-COMMAND = Command(PredictConfig, run, results=results)
+COMMAND = Command(PredictConfig, run, results=results, is_parallel=True)
 
 if __name__ == "__main__":
     sys.exit(COMMAND.start(main))

@@ -61,38 +61,42 @@ def train(config: Config) -> int:
     from assembly.header import run_header
     from assembly.introduction import introduction
     from assembly.plan import plan_of
+    from assembly.shared_run import open_shared_run
     from configs.errors import OK
+    from engine.process.ranks import ranks_of_torchrun
     from engine.process.stop import StopRequest
     from engine.reporting.reporter import reporter_of
-    from engine.runs.resume import begin, initial_weights, open_run
+    from engine.runs.resume import begin, initial_weights
     from engine.runtime import choose_runtime
     from engine.training.stages import StageRunner
     from models.build import build_initial
 
-    with StopRequest() as stop:
-        runtime = choose_runtime(config.runtime)
+    with StopRequest() as stop, ranks_of_torchrun() as ranks:
+        runtime = choose_runtime(config.runtime, ranks)
         train_set, val_set = open_sets(config.data)
-        run = open_run(config, run_header(config, train_set, val_set, runtime))
+        run = open_shared_run(config, run_header(config, train_set, val_set, runtime), ranks)
         with reporter_of(run, runtime, config.run) as reporter:
             for line in introduction(config, train_set, val_set):
                 reporter.log(line)
-            stop.check()
+            ranks.check(stop)
             num_classes, mean_rgb = train_set.classes.num_classes, config.data.mean_rgb
             weights = initial_weights(config, run)
             model, loading_report = build_initial(config.model, num_classes, mean_rgb, config.seed, weights)
             if loading_report is not None:
                 reporter.log(str(loading_report))
             reporter.log_config()
-            feed = Feed(config, train_set, val_set, model.to(runtime.device), runtime, reporter.log, stop.check)
+            ranks.copy_first(model.to(runtime.device).state_dict().values())
+            feed = Feed(config, train_set, val_set, model, runtime, reporter.log, stop.check)
             runner = StageRunner(plan_of(config, run, feed), model, run.progress, run.folder, runtime, reporter, stop)
             runner.check()
-            begin(run)
+            if ranks.is_first:
+                begin(run)
             runner.run(run.resumed)
             reporter.finish(run.progress, runtime)
     return OK
 
 
-COMMAND = Command(Config, run, job)
+COMMAND = Command(Config, run, job, is_parallel=True)
 
 if __name__ == "__main__":
     sys.exit(COMMAND.start(main))

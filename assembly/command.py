@@ -52,13 +52,15 @@ class Command(Generic[Kind]):
 
     `kind` is the schema. `run` gets the config and returns the exit code. With -m, `job` gets the words of each
     combination and a folder for its run, in a process of its own; without a `job`, `run` is called for each, and
-    `results` says where it writes: jobs that would write to one folder get their own.
+    `results` says where it writes: jobs that would write to one folder get their own. `is_parallel`: `run` may be
+    called by several processes at once, as torchrun starts them, which share the work.
     """
 
     kind: type[Kind]
     run: Callable[[Kind], int]
     job: Job | None = None
     results: Callable[[Kind], Path] | None = None
+    is_parallel: bool = False
     _words: list[str] = field(default_factory=list)  # of the command line
     _sweep: Sweep | None = None
     _exit_code: int = OK
@@ -118,7 +120,7 @@ class Command(Generic[Kind]):
             raise ConfigError(problems)
         if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
             return command_line
-        problems = _process_problems()
+        problems = self._process_problems(is_sweep=flags.multirun)
         if problems:
             raise ConfigError(problems)
         source = Source.of(self.kind, flags)
@@ -177,6 +179,16 @@ class Command(Generic[Kind]):
         )
         return [*source.flags, *self._sweep.hydra_words]
 
+    def _process_problems(self, *, is_sweep: bool) -> list[str]:
+        number = os.environ.get("WORLD_SIZE", "")
+        if number in ("", "0", "1") or (self.is_parallel and not is_sweep):
+            return []
+        what = "the jobs of a sweep are processes of their own" if self.is_parallel else "this command has one process"
+        return [
+            f"WORLD_SIZE={number}: {what}, and each of torchrun's would do all of the work, into one another's files; "
+            "start this without torchrun, or with --nproc-per-node=1"
+        ]
+
     @staticmethod
     def _begin(sweep: Sweep) -> None:
         problems = cluster_problems(sweep.overrides)
@@ -229,18 +241,10 @@ def _two_folders(overrides: Sequence[Override], folder_key: str) -> list[str]:
     return [f"{' and '.join(sorted(folders, reverse=True))}: both are the folder of results; name one"]
 
 
-def _process_problems() -> list[str]:
-    number = os.environ.get("WORLD_SIZE", "")
-    if number in ("", "0", "1"):
-        return []
-    return [
-        f"WORLD_SIZE={number}: each of torchrun's processes would do all of the work, into one another's files; start "
-        f"this without torchrun, or with --nproc-per-node=1"
-    ]
-
-
 def _refuse(problems: Sequence[str]) -> int:
     problems = ConfigError(problems).problems
+    if os.environ.get("RANK", "0") != "0":  # all of torchrun's processes have the same command line
+        return WRONG_INPUT
     program = Path(sys.argv[0]).name
     if len(problems) == 1:
         print(f"{program}: {problems[0]}", file=sys.stderr)

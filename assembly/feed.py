@@ -26,7 +26,7 @@ from data.build import image_sizes, meaning
 from data.class_counts import Counts, open_counts
 from data.dataset import ImageSet
 from data.features import ImageMaps, MapStore, WindowMaps, file_identity, open_store, open_windows
-from data.loaders import train_batches, validation_batches, whole_batches
+from data.loaders import WHOLE, Batch, Share, train_batches, validation_batches, whole_batches
 from data.resize import resized_size
 from data.store import claim_of
 from data.transforms import TrainTransform, WholeTransform, refuse_cut
@@ -42,9 +42,9 @@ from models.cost import FLOAT_BYTES
 from models.segmenter import Segmenter
 
 # Whose bits decide those of the kept maps, and those of a trained front end.
-MAPS_CODE = ("data", "models", "engine/evaluation", "engine/training/losses.py")
+MAPS_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training/losses.py")
 LABELS_CODE = ("data",)
-TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/training")
+TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training")
 LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentations")
 
 
@@ -75,13 +75,28 @@ class Feed:
         reads_images = any(getattr(config.stage, stage).maps == "computed" for stage in config.stages)
         return ClassBalance(share, self.class_counts_NC) if share > 0 and reads_images else None
 
+    @property
+    def share(self) -> Share:
+        """Of every micro-batch, and of the images to score, what this process reads."""
+        return Share(self.runtime.ranks.rank, self.runtime.ranks.size)
+
+    def validation_batches(self) -> Iterator[Batch]:
+        return validation_batches(
+            self.val_set,
+            batch=self.config.validation.batch,
+            workers=self.config.runtime.workers,
+            share=self.share,
+            resize=self.config.data.resize,
+            pin_memory=self.runtime.pin_memory,
+        )
+
     def batches(self, stage: StageConfig, seed: int) -> TrainBatches:
         """Micro-batches of a stage that is about to begin; kept maps are those of the front end as it now is."""
-        augment, micro_batch = self.config.data.augment, stage.batch // stage.accumulation
+        augment, micro_batch, share = self.config.data.augment, stage.batch // stage.accumulation, self.share
         if stage.maps == "cached":
             store, names = self._store(stage), [self.train_set.name(index) for index in range(len(self.train_set))]
             return lambda first, last: store.batches(
-                names, mirror=augment.mirror, micro_batch=micro_batch, first=first, last=last, seed=seed
+                names, mirror=augment.mirror, micro_batch=micro_batch, first=first, last=last, seed=seed, share=share
             )
         transform = TrainTransform(augment, _pair(stage.crop_px), self.model.margin_px, stage.mirror)
         balance, workers = self.balance, self.config.runtime.workers
@@ -94,14 +109,18 @@ class Feed:
             last=last,
             seed=seed,
             workers=workers,
+            share=share,
             resize=self.config.data.resize,
+            pin_memory=self.runtime.pin_memory,
         )
 
     def kept_maps(self, stage: StageConfig) -> WindowMaps | None:
         """Maps for scoring in a stage that is about to begin; None if its front end computes them every time."""
         if stage.maps != "cached":
             return None
-        identity = {**self._maps_identity(self.val_set), "validation": self.config.validation.model_dump()}
+        share = {} if self.share == WHOLE else {"share": self.share}
+        settings = {"validation": self.config.validation.model_dump(), **share}
+        identity = {**self._maps_identity(self.val_set), **settings}
         return open_windows(self.config.cache, identity, self._windows, self.log, self._locked)
 
     def check_kept_maps(self, stage: StageConfig) -> None:
@@ -166,12 +185,12 @@ class Feed:
         return locked(path, on_wait, self.check)
 
     def _maps_identity(self, images: ImageSet) -> dict[str, Any]:
-        runtime = self.runtime
+        machine = {key: value for key, value in self.runtime.to_plain().items() if key != "processes"}
         return {
             "images": self._identity_of(images),
             "resize": self.config.data.resize.model_dump(),
             "frontend": self.model.frontend_digest(),
-            "runtime": [runtime.device.type, runtime.precision, runtime.threads],
+            "runtime": machine,
             "made_by": made_by(MAPS_CODE),
         }
 
@@ -182,13 +201,11 @@ class Feed:
         """Maps of every window that scoring asks for, in its order."""
         self.model.eval()
         recorded = RecordedMaps(self.model)
-        validation, workers = self.config.validation, self.config.runtime.workers
         with torch.inference_mode(), self.runtime.autocast():
-            resize = self.config.data.resize
-            for batch in validation_batches(self.val_set, batch=validation.batch, workers=workers, resize=resize):
+            for batch in self.validation_batches():
                 self.check()
                 frontend = recorded.recording(partial(frontend_maps_in_blocks, self.model))
-                view_of(self.model, validation, batch.images_B3HW.to(self.runtime.device), frontend)
+                view_of(self.model, self.config.validation, batch.images_B3HW.to(self.runtime.device), frontend)
                 yield from (maps_BKhw.float().cpu().numpy() for maps_BKhw in recorded.maps)
 
     def _image_maps(self, stage: StageConfig, mirrors: bool) -> Iterator[ImageMaps]:
@@ -198,7 +215,15 @@ class Feed:
         transform = WholeTransform(_pair(stage.crop_px), self.model.margin_px)
         batch, workers, resize = self.config.validation.batch, self.config.runtime.workers, self.config.data.resize
         with torch.inference_mode(), self.runtime.autocast():
-            for whole in whole_batches(self.train_set, transform, batch=batch, workers=workers, resize=resize):
+            batches = whole_batches(
+                self.train_set,
+                transform,
+                batch=batch,
+                workers=workers,
+                resize=resize,
+                pin_memory=self.runtime.pin_memory,
+            )
+            for whole in batches:
                 self.check()
                 images = [whole.images_B3HW, *([whole.images_B3HW.flip(-1)] if mirrors else [])]
                 labels = [whole.labels_BHW, *([whole.labels_BHW.flip(-1)] if mirrors else [])]

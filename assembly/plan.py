@@ -9,7 +9,6 @@ from assembly.feed import TRAINING_CODE, Feed, made_by
 from configs.schema import Config
 from data.build import meaning
 from data.features import file_identity, stamp
-from data.loaders import validation_batches
 from engine.runs.resume import Run
 from engine.runs.shared_frontend import SharedFrontend
 from engine.training.stages import Plan
@@ -18,7 +17,7 @@ from models.build import build_context
 
 def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
     """The plan of a run. Raises UserError, before anything is trained, for what a later stage would refuse."""
-    num_classes, workers = feed.train_set.classes.num_classes, config.runtime.workers
+    num_classes = feed.train_set.classes.num_classes
     header, shared = with_class_statistics(run, feed), None
     if config.cache.frontend:
         shared = shared_frontend(config, run, feed)
@@ -35,9 +34,7 @@ def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
         seed=config.seed,
         make_context=lambda seed: build_context(config.model, num_classes, seed),
         train_batches=feed.batches,
-        validation_batches=lambda: validation_batches(
-            feed.val_set, batch=config.validation.batch, workers=workers, resize=config.data.resize
-        ),
+        validation_batches=feed.validation_batches,
         kept_maps=feed.kept_maps,
         shared_frontend=shared,
         header=header,

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from assembly.finished import Finished
 from assembly.trained import TrainedNetwork
 from configs.errors import UserError, cannot_write
 from configs.schema import ModelConfig, PredictConfig
@@ -43,8 +42,8 @@ def record_of(request: PredictConfig, trained: TrainedNetwork, runtime: Runtime,
     }
 
 
-def begin(results: Results, record: dict[str, Any], overwrite: bool) -> Finished:
-    """Leave the record in the folder; returns what is finished there, which with `overwrite` is nothing.
+def begin(results: Results, record: dict[str, Any], overwrite: bool) -> None:
+    """Leave the record in the folder; with `overwrite` nothing counts as finished there any more.
 
     Raises UserError where results were made by another network or with other settings, and `overwrite` is not set.
     """
@@ -61,7 +60,6 @@ def begin(results: Results, record: dict[str, Any], overwrite: bool) -> Finished
         except OSError as error:
             raise cannot_write(f"output={readable(results.root)}", error, "set output elsewhere") from error
         write_json(results.record, record)
-    return Finished(results.finished)
 
 
 def _differences(path: Path, record: dict[str, Any]) -> str:

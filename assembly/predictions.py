@@ -61,13 +61,27 @@ class Report:
         return "; ".join(parts)
 
 
+def joined(reports: Sequence[Report]) -> Report:
+    """Of the parts of the inputs that several processes have labelled at the same time."""
+    left_out = [name for report in reports for name in report.first_left_out]
+    return Report(
+        num_inputs=sum(report.num_inputs for report in reports),
+        num_labelled=sum(report.num_labelled for report in reports),
+        num_there_before=sum(report.num_there_before for report in reports),
+        num_left_out=sum(report.num_left_out for report in reports),
+        first_left_out=left_out[:MOST_NAMED],
+        exit_code=max(report.exit_code for report in reports),
+        seconds=max(report.seconds for report in reports),
+    )
+
+
 def label_inputs(inputs: Sequence[Input], results: Results, predictor: Predictor, finished: Finished) -> Report:
     """Label each, unless it is finished. What cannot be read is listed on stderr and left out.
 
     Raises CannotWriteError.
     """
     report, start_s = Report(len(inputs)), time.perf_counter()
-    for item in _progress(inputs, "input"):
+    for item in _progress(inputs, "input", predictor):
         label = _label_video if item.is_video else _label_image
         try:
             num_labelled = label(item, results, predictor, finished)
@@ -100,7 +114,7 @@ def _label_video(item: Input, results: Results, predictor: Predictor, finished: 
     if finished.has(item.name, source, whole):
         whole = {}
     frames = _progress(
-        video.frames(), "frame", desc=readable(item.file.name), total=video.num_frames or None, leave=False
+        video.frames(), "frame", predictor, desc=readable(item.file.name), total=video.num_frames or None, leave=False
     )
     with ExitStack() as stack:
         append = [stack.enter_context(_video_file(path, video.frames_per_s)) for path in whole.values()]
@@ -119,9 +133,10 @@ def _label_video(item: Input, results: Results, predictor: Predictor, finished: 
     return num_labelled
 
 
-def _progress(items: Iterable[Item], unit: str, **settings: Any) -> Iterable[Item]:
-    """A bar, where there is a terminal."""
-    bar: Iterable[Item] = tqdm(items, unit=unit, disable=not sys.stderr.isatty(), **settings)
+def _progress(items: Iterable[Item], unit: str, predictor: Predictor, **settings: Any) -> Iterable[Item]:
+    """A bar, where there is a terminal; of several processes the first has one."""
+    has_bar = sys.stderr.isatty() and predictor.runtime.ranks.is_first
+    bar: Iterable[Item] = tqdm(items, unit=unit, disable=not has_bar, **settings)
     return bar
 
 

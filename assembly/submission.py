@@ -15,6 +15,7 @@ from data.dataset import TEST, FileSet
 from data.names import readable
 from data.server_files import sizes_by_name, verify
 from data.servers import RESULTS, SERVERS, Server, check_images
+from engine.process.ranks import ALONE, Ranks
 from engine.reporting.score_files import make_output
 from engine.runs.files import remove_leftovers, replacing, write_json
 
@@ -25,8 +26,11 @@ MOST_LISTED = 20  # problems
 class Submission:
     """The files of one submission below a folder. What an earlier one left there is removed before the first map."""
 
-    def __init__(self, request: EvalConfig, trained: TrainedNetwork, folder: Path) -> None:
-        """Raises UserError where the server would not take what this network answers, or the folder is not free."""
+    def __init__(self, request: EvalConfig, trained: TrainedNetwork, folder: Path, ranks: Ranks = ALONE) -> None:
+        """Raises UserError where the server would not take what this network answers, or the folder is not free.
+
+        Of several ranks the first clears the folder, and all write maps.
+        """
         assert request.submission is not None, "no server is named"
         self.server, self.split, self.folder = SERVERS[request.submission], request.split, folder
         _check_network(request.submission, self.server, trained)
@@ -34,9 +38,8 @@ class Submission:
         data = trained.config.data.model_copy(update={"limit": request.data.limit})
         self.images = _open(self.server, data, self.split)
         check_images(self.server, self.split, sizes_by_name(self.images))
-        self._paths: list[str] = []
-        _clear(folder)
-        write_json(folder / MARK, {"checkpoint": request.checkpoint, "server": request.submission, "split": self.split})
+        mark = {"checkpoint": request.checkpoint, "server": request.submission, "split": self.split}
+        ranks.of_first(lambda: _begin(folder, mark))
 
     def describe(self) -> str:
         return "; ".join(filter(None, (f"label maps for {self.server.title}", _reservation(self.images))))
@@ -48,12 +51,12 @@ class Submission:
             make_output((self.folder / path).parent)
             with replacing(self.folder / path) as file:
                 file.write(self.server.encoded(ids_HW.numpy()))
-            self._paths.append(path)
 
     def finish(self) -> int:
         """Pack, read everything again, and print what to upload; returns the exit code."""
+        paths = [self.server.path(self.images.name(index), self.split) for index in range(len(self.images))]
         with replacing(self.folder / self.server.archive.format(split=self.split)) as file:
-            self.server.pack(file, self.folder, self._paths)
+            self.server.pack(file, self.folder, paths)
         return _report(self.server, self.images, self.folder)
 
 
@@ -107,7 +110,7 @@ def _more_than_voc(config: Config) -> list[str]:
     return [setting for setting, is_used in settings.items() if is_used]
 
 
-def _clear(folder: Path) -> None:
+def _begin(folder: Path, mark: dict[str, str]) -> None:
     """Remove what an earlier submission left, whatever network it was of. Raises UserError for files of others."""
     make_output(folder)
     archives = [path for server in SERVERS.values() for path in folder.glob(server.archive.format(split="*"))]
@@ -123,6 +126,7 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     except OSError as error:
         raise cannot_write(f"output={readable(folder)}", error, "set output elsewhere") from error
+    write_json(folder / MARK, mark)
 
 
 def _report(server: Server, images: FileSet, place: Path) -> int:

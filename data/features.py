@@ -13,7 +13,7 @@ from torch import Tensor
 
 from configs.schema import CacheConfig
 from data.dataset import FileSet, ImageSet
-from data.loaders import shuffled_keys
+from data.loaders import WHOLE, Share, shuffled_keys
 from data.store import Claim, Locked, Log, kept_folder
 from data.transforms import is_mirrored
 
@@ -61,11 +61,20 @@ class MapStore:
     targets_NMHW: NDArray[np.uint8]
 
     def batches(
-        self, names: Sequence[str], *, mirror: bool, micro_batch: int, first: int, last: int, seed: int
+        self,
+        names: Sequence[str],
+        *,
+        mirror: bool,
+        micro_batch: int,
+        first: int,
+        last: int,
+        seed: int,
+        share: Share = WHOLE,
     ) -> Generator[MapBatch]:
-        """Micro-batches number `first` up to but not including `last`, in the order of `loaders.train_batches`."""
+        """As `loaders.train_batches`, in its order."""
         has_mirrored = self.maps_NMKhw.shape[1] == 2
-        for keys in shuffled_keys(len(names), micro_batch=micro_batch, first=first, last=last, seed=seed):
+        length = len(names)
+        for keys in shuffled_keys(length, micro_batch=micro_batch, first=first, last=last, seed=seed, share=share):
             indices = [index for _, index in keys]
             turned = [mirror and is_mirrored((seed, epoch, index)) for epoch, index in keys]
             versions = [int(turn and has_mirrored) for turn in turned]

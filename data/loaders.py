@@ -4,9 +4,9 @@ import atexit
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -21,13 +21,29 @@ from data.dataset import ImageSet
 from data.resize import resized_image, resized_label
 from data.transforms import TrainTransform, is_mirrored
 
+T = TypeVar("T")
+
 TIMEOUT_S = 300  # longest wait for a batch before its worker counts as hung
 NOTHING = -1
 AS_IT_IS = ResizeConfig()
 BROKEN_CONNECTION = (ConnectionError, FileNotFoundError, EOFError)  # to the worker whose memory holds a batch
-FROM_A_WORKER = "Caught "  # how torch begins what a worker raised itself
+FROM_A_WORKER = " in DataLoader worker process "  # in the first line of what a worker raised itself
 
 Key = tuple[int, int]  # epoch, index
+
+
+class Share(NamedTuple):
+    """One of several equal parts, neighbours kept together; the last of them end where the whole ends."""
+
+    number: int
+    of_all: int
+
+    def of(self, whole: Sequence[T]) -> Sequence[T]:
+        first, last = (len(whole) * number // self.of_all for number in (self.number, self.number + 1))
+        return whole[first:last]
+
+
+WHOLE = Share(0, 1)
 
 
 class Batch(NamedTuple):
@@ -43,10 +59,10 @@ class Batch(NamedTuple):
     mirrored_B: Tensor | None = None
 
     def frontend_maps(self, frontend: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
-        return frontend(self.images_B3HW.to(device))
+        return frontend(self.images_B3HW.to(device, non_blocking=True))
 
     def targets(self, sample: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
-        return sample(self.labels_BHW.to(device))
+        return sample(self.labels_BHW.to(device, non_blocking=True))
 
 
 def train_batches(
@@ -59,37 +75,52 @@ def train_batches(
     last: int,
     seed: int,
     workers: int,
+    share: Share = WHOLE,
     resize: ResizeConfig = AS_IT_IS,
+    pin_memory: bool = False,
 ) -> Generator[Batch]:
     """Micro-batches number `first` up to but not including `last` of the endless shuffled stream.
 
-    Images and labels are resized before they are transformed.
-    Close the iterator to stop early. Raises UserError if a sample cannot be read and RuntimeError if a worker
-    process dies or hangs.
+    With a `share`, that part of every micro-batch. Images and labels are resized before they are transformed.
+    `pin_memory`, for a GPU: in memory that it reads by itself. Close the iterator to stop early. Raises UserError if a
+    sample cannot be read and RuntimeError if a worker process dies or hangs.
     """
-    keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed)
-    yield from _read(_Reader(images, transform, seed, workers, resize, balance), keys, workers)
+    keys = shuffled_keys(len(images), micro_batch=micro_batch, first=first, last=last, seed=seed, share=share)
+    yield from _read(_Reader(images, transform, seed, workers, resize, balance), keys, workers, pin_memory)
 
 
 def whole_batches(
-    images: ImageSet, transform: TrainTransform, *, batch: int, workers: int, resize: ResizeConfig = AS_IT_IS
+    images: ImageSet,
+    transform: TrainTransform,
+    *,
+    batch: int,
+    workers: int,
+    resize: ResizeConfig = AS_IT_IS,
+    pin_memory: bool = False,
 ) -> Iterator[Batch]:
     """Every sample once, in order, as the transform makes it; all are of one size. Otherwise as `train_batches`."""
     indices = range(len(images))
     keys = ([(0, index) for index in indices[first : first + batch]] for first in range(0, len(images), batch))
-    yield from _read(_Reader(images, transform, 0, workers, resize), keys, workers)
+    yield from _read(_Reader(images, transform, 0, workers, resize), keys, workers, pin_memory)
 
 
 def validation_batches(
-    images: ImageSet, *, batch: int, workers: int, resize: ResizeConfig = AS_IT_IS
+    images: ImageSet,
+    *,
+    batch: int,
+    workers: int,
+    share: Share = WHOLE,
+    resize: ResizeConfig = AS_IT_IS,
+    pin_memory: bool = False,
 ) -> Iterator[Batch]:
     """Every sample once, in order and whole, without margin; neighbours of one size share a batch of up to `batch`.
 
-    Images are resized, labels are not. Raises as `train_batches` does.
+    With a `share`, that part of the samples; the parts one after the other are the set. Images are resized, labels are
+    not. Raises as `train_batches` does.
     """
-    keys = ([(0, index)] for index in range(len(images)))
+    keys = ([(0, index)] for index in share.of(range(len(images))))
     group: list[Batch] = []
-    for sample in _read(_Reader(images, None, 0, workers, resize), keys, workers):
+    for sample in _read(_Reader(images, None, 0, workers, resize), keys, workers, pin_memory):
         if group and (len(group) == batch or _sizes(sample) != _sizes(group[0])):
             yield _join(group)
             group = []
@@ -98,10 +129,13 @@ def validation_batches(
         yield _join(group)
 
 
-def shuffled_keys(length: int, *, micro_batch: int, first: int, last: int, seed: int) -> Iterator[list[Key]]:
+def shuffled_keys(
+    length: int, *, micro_batch: int, first: int, last: int, seed: int, share: Share = WHOLE
+) -> Iterator[list[Key]]:
     """Keys of the micro-batches `first` to `last` - 1. Sample p is number p % length of epoch p // length.
 
-    Every epoch is a permutation of its own, and a micro-batch may lie across the border of two.
+    Every epoch is a permutation of its own, and a micro-batch may lie across the border of two. The shares of a
+    micro-batch are its parts: together they hold the same samples, however many there are.
     """
     assert length > 0, "an empty set has no batches"
     epoch, order = -1, np.empty(0, np.int64)
@@ -112,7 +146,7 @@ def shuffled_keys(length: int, *, micro_batch: int, first: int, last: int, seed:
                 epoch = position // length
                 order = np.random.default_rng(np.random.SeedSequence((seed, epoch))).permutation(length)
             keys.append((epoch, int(order[position % length])))
-        yield keys
+        yield list(share.of(keys))
 
 
 class _Reader(Dataset[Batch | UserError]):
@@ -175,13 +209,14 @@ class _Reader(Dataset[Batch | UserError]):
         return [self.images.name(index) for index in self._reading if index != NOTHING]
 
 
-def _read(reader: _Reader, keys: Iterable[list[Key]], workers: int) -> Iterator[Batch]:
+def _read(reader: _Reader, keys: Iterable[list[Key]], workers: int, pin_memory: bool) -> Iterator[Batch]:
     loader = DataLoader(
         reader,
         batch_size=None,  # a "sample" is a batch: the reader does the collation
         sampler=keys,
         num_workers=workers,
         collate_fn=_as_it_is,
+        pin_memory=pin_memory,
         worker_init_fn=_start_worker,
         timeout=TIMEOUT_S if workers else 0,
         generator=torch.Generator(),  # otherwise each loader would draw from the global one and change the training
@@ -195,7 +230,9 @@ def _read(reader: _Reader, keys: Iterable[list[Key]], workers: int) -> Iterator[
             except StopIteration:
                 return
             except (RuntimeError, *BROKEN_CONNECTION) as error:
-                if not workers or (isinstance(error, BROKEN_CONNECTION) and str(error).startswith(FROM_A_WORKER)):
+                if not workers or (
+                    isinstance(error, BROKEN_CONNECTION) and FROM_A_WORKER in str(error).partition("\n")[0]
+                ):
                     raise
                 is_broken = isinstance(error, BROKEN_CONNECTION)
                 reason = f"a worker was killed before it had handed over its batch ({error})" if is_broken else error

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from configs.errors import DamagedFileError, UserError
+from data.completeness import check_complete
 from data.names import readable
 
 MAX_PIXELS = 10**9
@@ -48,6 +49,7 @@ def decode(path: Path, hint: str) -> DecodedFile:
             arguments = image.tile[0].args if image.tile else ""  # "L;4" or ("L;4", ...); gone after loading
             orientation = _orientation(image)
             image.load()
+            check_complete(image, path)
             raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
             return DecodedFile(image, str(raw_mode), orientation, _orientation(image))
     except UserError:

@@ -5,16 +5,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from configs.errors import DamagedFileError, UserError
+from configs.errors import UserError
 from configs.schema import WITH_COCO
-from data.dataset import SAMPLE_HINT, TEST, FileSet, Pair, read_label
+from data.dataset import TEST, FileSet, Pair, read_label
 from data.faults import OnFault, refuse
 from data.files import Shelf, missing, require_files
 from data.labels import VOC, VOID, IdDecoder, Labels, id_table
 from data.lists import read_names
 from data.names import readable
+from data.sbd_label import read_sbd
 
 SPLITS = ("train", "trainval", "val", "train_aug", TEST)
 LISTS = Path("ImageSets", "Segmentation")
@@ -123,19 +122,4 @@ def _download_sbd(root: Path) -> None:
 
 
 def _read_voc_label(path: Path, decoder: IdDecoder) -> Labels:
-    return decoder(_read_sbd(path), path) if path.suffix.lower() == ".mat" else read_label(path, decoder)
-
-
-def _read_sbd(path: Path) -> Labels:
-    """The class ids of an SBD label, a MATLAB file (SBD marks no void border)."""
-    from scipy.io import loadmat  # for this one file kind
-
-    try:
-        segmentation: Labels = loadmat(path)["GTcls"][0]["Segmentation"][0]
-        if segmentation.dtype != np.uint8 or segmentation.ndim != 2:
-            raise TypeError(f"{segmentation.ndim} axes of {segmentation.dtype} where 2 of uint8 are required")
-        return segmentation
-    except Exception as error:  # scipy raises almost anything for a file that is not MATLAB's
-        raise DamagedFileError(
-            f"{readable(path)}: not a label of SBD ({type(error).__name__}: {readable(error)}); {SAMPLE_HINT}"
-        ) from error
+    return decoder(read_sbd(path), path) if path.suffix.lower() == ".mat" else read_label(path, decoder)

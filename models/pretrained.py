@@ -157,6 +157,8 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
             raise ValueError("it holds other things than tensors; a run's checkpoint belongs to init.checkpoint")
+        if sum(tensor.nbytes for tensor in content.values()) > path.stat().st_size:  # views that repeat their numbers
+            raise ValueError("its tensors claim more bytes than it has")
         return {str(name): tensor for name, tensor in content.items()}, {}
     except Exception as error:  # a broken file may raise anything
         reason = "it holds code or foreign objects" if isinstance(error, pickle.UnpicklingError) else str(error)

@@ -43,7 +43,8 @@ def answer(
     Memory grows with the pixels by a few bytes each: the front end goes over large images in blocks, and pixels are
     answered a band of rows at a time.
     """
-    view = view_of(model, config, images_B3HW.to(runtime.device), maps or in_blocks(model), size_px)
+    images_B3HW = images_B3HW.to(runtime.device, non_blocking=True)
+    view = view_of(model, config, images_B3HW, maps or in_blocks(model), size_px)
     height, width = view.size
     num_rows = max(1, BAND_ELEMENTS // (len(images_B3HW) * model.num_classes * width))
     bands = []

@@ -5,7 +5,7 @@ The computed field says which cells can move an answer at all; how much each of 
 1705.09914).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from engine.runtime import Runtime
 
 NUM_MAPS = 8  # whose gradients are averaged
 FIELD_THRESHOLD = 1 - 0.9545  # of the largest gradient: cells from it on are the effective field (Luo et al.)
@@ -30,7 +32,10 @@ class FieldMeasurement(NamedTuple):
 
 @dataclass
 class Probe:
-    """Called with every window of a validation: keeps some maps and scores the gridding; `measure` sums up."""
+    """Called with every window of a validation: keeps some maps and scores the gridding; `measure` sums up.
+
+    Where several ranks score, each calls its own, and `gather` makes one of them all.
+    """
 
     context: nn.Module
     dilations: Sequence[int]
@@ -38,13 +43,25 @@ class Probe:
     _gridding: dict[int, list[float]] = field(default_factory=dict)
 
     def __call__(self, maps_BKhw: Tensor, logits_BKhw: Tensor) -> None:
-        for maps_Khw in maps_BKhw:
-            if len(self._maps) < NUM_MAPS and (not self._maps or maps_Khw.shape == self._maps[0].shape):
-                self._maps.append(maps_Khw.float().clone())  # measured without autocast
+        self._keep(maps_BKhw)
         for period in sorted({dilation for dilation in self.dilations if dilation > 1}):
             score = gridding(logits_BKhw.float(), period)
             if score is not None:
                 self._gridding.setdefault(period, []).append(score)
+
+    def _keep(self, maps: Iterable[Tensor]) -> None:
+        for maps_Khw in maps:
+            if len(self._maps) < NUM_MAPS and (not self._maps or maps_Khw.shape == self._maps[0].shape):
+                self._maps.append(maps_Khw.float().clone())  # measured without autocast
+
+    def gather(self, runtime: Runtime) -> None:
+        """Go on as if this rank had been called with the windows of all of them, in the set's order."""
+        parts = runtime.ranks.gather(([maps_Khw.cpu() for maps_Khw in self._maps], self._gridding))
+        self._maps, self._gridding = [], {}
+        for maps, scores_of_period in parts:
+            self._keep(maps_Khw.to(runtime.device) for maps_Khw in maps)
+            for period, scores in scores_of_period.items():
+                self._gridding.setdefault(period, []).extend(scores)
 
     def measure(self) -> FieldMeasurement:
         gradient_hw = central_gradient(self.context, torch.stack(self._maps))

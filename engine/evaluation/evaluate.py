@@ -57,8 +57,9 @@ def evaluate(
 ) -> Evaluation:
     """Score every image at its label's own size; the model is left in evaluation mode.
 
-    `write` gets every answer. `kept` are the front end's maps of every window that these settings ask for, in order
-    (default: computed).
+    Each rank answers its share of the images; the matrices of all of them stand in the set's order. `write` gets every
+    answer of this rank, `observe` every window. `kept` are the front end's maps of every window that these settings ask
+    for, in order (default: computed).
     """
     model.eval()
     frontend = _frontend(model, kept, runtime)
@@ -70,22 +71,27 @@ def evaluate(
             observe(maps_BKhw, logits_BKhw)
         return logits_BKhw
 
-    confusion = Confusion(model.num_classes)
-    pictures: list[Picture] = []
-    with torch.inference_mode(), runtime.autocast():
-        for batch in batches():
-            check()
-            answered = answer(model, config, runtime, batch.images_B3HW, maps, size_px=_label_size(batch))
-            predicted_BHW = answered.ids_BHW.cpu()
-            confusion.add(predicted_BHW, batch.labels_BHW)
-            if write is not None:
-                write(batch.names, predicted_BHW)
-            for image, truth, predicted, name in zip(
-                batch.images_B3HW, batch.labels_BHW, predicted_BHW, batch.names, strict=True
-            ):
-                if len(pictures) < num_pictures:
-                    pictures.append(_picture(name, image, truth, predicted))
-    return Evaluation(confusion.of_images_NKK, pictures)
+    def share() -> Evaluation:
+        confusion = Confusion(model.num_classes)
+        pictures: list[Picture] = []
+        with torch.inference_mode(), runtime.autocast():
+            for batch in batches():
+                check()
+                answered = answer(model, config, runtime, batch.images_B3HW, maps, size_px=_label_size(batch))
+                predicted_BHW = answered.ids_BHW.cpu()
+                confusion.add(predicted_BHW, batch.labels_BHW)
+                if write is not None:
+                    write(batch.names, predicted_BHW)
+                for image, truth, predicted, name in zip(
+                    batch.images_B3HW, batch.labels_BHW, predicted_BHW, batch.names, strict=True
+                ):
+                    if len(pictures) < num_pictures:
+                        pictures.append(_picture(name, image, truth, predicted))
+        return Evaluation(confusion.of_images_NKK, pictures)
+
+    parts = runtime.ranks.gather(runtime.ranks.agree(share))
+    confusions_NKK = torch.cat([part.confusions_NKK for part in parts])
+    return Evaluation(confusions_NKK, [picture for part in parts for picture in part.pictures][:num_pictures])
 
 
 @dataclass(frozen=True)
@@ -113,22 +119,27 @@ def certify_identity(
     """
     assert model.context is not None, "there is no context module to certify"
     model.eval()
-    before, after = Confusion(model.num_classes), Confusion(model.num_classes)
-    same = valid = 0
+    context = model.context
     frontend, recorded = _frontend(model, kept, runtime), RecordedMaps(model)
-    with torch.inference_mode(), runtime.autocast():
-        for batch in batches():
-            check()
-            answered = partial(answer, model, config, runtime, batch.images_B3HW, size_px=_label_size(batch))
-            without = answered(recorded.recording(frontend)).ids_BHW.cpu()
-            fresh = answered(_followed_by(model.context, recorded.replaying(runtime.device))).ids_BHW.cpu()
-            before.add(without, batch.labels_BHW)
-            after.add(fresh, batch.labels_BHW)
-            is_valid = batch.labels_BHW != VOID
-            same += int(((without == fresh) & is_valid).sum())
-            valid += int(is_valid.sum())
-    scores = before.scores()
-    return Identity(scores.mean_iou, after.scores().mean_iou, same / max(1, valid), scores.class_iou)
+
+    def share() -> tuple[Tensor, Tensor, int]:
+        """Confusion matrices (K, K) without and with the module, and the number of pixels with the same answer."""
+        before, after, same = Confusion(model.num_classes), Confusion(model.num_classes), 0
+        with torch.inference_mode(), runtime.autocast():
+            for batch in batches():
+                check()
+                answered = partial(answer, model, config, runtime, batch.images_B3HW, size_px=_label_size(batch))
+                without = answered(recorded.recording(frontend)).ids_BHW.cpu()
+                fresh = answered(_followed_by(context, recorded.replaying(runtime.device))).ids_BHW.cpu()
+                before.add(without, batch.labels_BHW)
+                after.add(fresh, batch.labels_BHW)
+                same += int(((without == fresh) & (batch.labels_BHW != VOID)).sum())
+        return before.of_images_NKK.sum(0), after.of_images_NKK.sum(0), same
+
+    befores, afters, sames = zip(*runtime.ranks.gather(runtime.ranks.agree(share)), strict=True)
+    before_KK, after_KK = sum(befores, torch.tensor(0)), sum(afters, torch.tensor(0))
+    before, after = scores_from_confusion(before_KK), scores_from_confusion(after_KK)
+    return Identity(before.mean_iou, after.mean_iou, sum(sames) / int(before_KK.sum()), before.class_iou)
 
 
 def _frontend(model: DenseModel, kept: KeptMaps | None, runtime: Runtime) -> Maps:

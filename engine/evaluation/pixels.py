@@ -3,6 +3,7 @@
 So no array of all classes at all pixels need exist: of a photograph of 12 megapixels and 19 classes it has 0.9 GB.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,10 +104,15 @@ class Resized:
         )
         return vertical_Hh, horizontal_Ww
 
+    def _rows_under(self, first: int, last: int) -> tuple[int, int]:
+        """The view's rows that `first` ... `last - 1` are made of, and one more at each end: positions are rounded."""
+        num, num_before = self.size[0], self.view.size[0]
+        highest, lowest = ((row + 0.5) * num_before / num - 0.5 for row in (first, last - 1))
+        return max(0, math.floor(highest) - 1), min(num_before, math.floor(lowest) + 3)
+
     def rows(self, first: int, last: int) -> Tensor:
         vertical_Hh, horizontal_Ww = self._matrices
-        used = vertical_Hh[first:last].any(0).nonzero().flatten()
-        begin, end = int(used[0]), int(used[-1]) + 1
+        begin, end = self._rows_under(first, last)
         return interpolated(self.view.rows(begin, end), vertical_Hh[first:last, begin:end], horizontal_Ww)
 
 

@@ -7,10 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs.errors import FAILED, INTERRUPTED, STOPPED, UserError
+from engine.process.ranks import SaidElsewhere
 from engine.process.stop import Stopped
 from engine.process.terminal import surviving_terminal
 
-CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: "  # how torch's RuntimeError begins to say so, in brackets of its own
+# How RuntimeErrors say it that are no torch.OutOfMemoryError: of the CPU's allocator, of CUDA itself (pinned memory is
+# the host's), and of the libraries that allocate on their own.
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: ",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 def guarded(command: Callable[[], int], memory_advice: str) -> int:
@@ -30,6 +38,8 @@ def guarded(command: Callable[[], int], memory_advice: str) -> int:
             return _report("interrupted", INTERRUPTED)
         except Stopped:
             return STOPPED  # the run has logged how to resume it
+        except SaidElsewhere as said:
+            return said.exit_code
         except UserError as error:
             return _report(error, error.exit_code)
         except Exception as error:
@@ -45,7 +55,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return (
         isinstance(error, MemoryError)
         or (torch is not None and isinstance(error, torch.OutOfMemoryError))
-        or (isinstance(error, RuntimeError) and CPU_OUT_OF_MEMORY in str(error))
+        or (isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY))
     )
 
 

@@ -37,10 +37,11 @@ class StopRequest:
             self._previous[number] = signal.signal(number, self._receive)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """A run that was stopped is ending: what still comes must not take its exit code."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """A run that was stopped, here or on another rank, is ending: what still comes must not take its exit code."""
+        is_stopped = self.is_requested or kind is Stopped
         for number, handler in self._previous.items():
-            signal.signal(number, signal.SIG_IGN if self.is_requested else handler)  # type: ignore[arg-type]
+            signal.signal(number, signal.SIG_IGN if is_stopped else handler)  # type: ignore[arg-type]
         self._previous.clear()
 
     def _receive(self, number: int, _: FrameType | None) -> None:

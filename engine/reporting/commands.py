@@ -1,6 +1,7 @@
 """Commands and settings to paste, with paths as one would type them from the working directory."""
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from engine.runs.header import PROJECT
 
 def resume_command(folder: RunFolder) -> str:
     """This very command, in this folder, going on from its newest checkpoint."""
-    return command("train.py", [*_settings(), f"run.dir={relative(folder.path)}", "resume=auto"])
+    return command("train.py", [*_settings(), f"run.dir={relative(folder.path)}", "resume=auto"], is_parallel=True)
 
 
 def audit_command() -> str:
@@ -26,11 +27,22 @@ def _settings() -> list[str]:
     return [word for word in sys.argv[1:] if not word.startswith(("run.dir=", "hydra.run.dir=", "resume="))]
 
 
-def command(program: str, arguments: Sequence[str]) -> str:
-    """A line to paste. Its paths are those of the working directory, so outside the project's folder it names both."""
+def command(program: str, arguments: Sequence[str], *, is_parallel: bool = False) -> str:
+    """A line to paste. Its paths are those of the working directory, so outside the project's folder it names both.
+
+    `is_parallel`: by as many processes as this command has, started by torchrun on this machine.
+    """
+    launcher = _torchrun() if is_parallel else []
     if Path.cwd() == PROJECT:
-        return shlex.join([python(), program, *arguments])
-    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join([python(), str(PROJECT / program), *arguments])}"
+        return shlex.join([python(), *launcher, program, *arguments])
+    words = [python(), *launcher, str(PROJECT / program), *arguments]
+    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(words)}"
+
+
+def _torchrun() -> list[str]:
+    """What torchrun is short for; of several machines, each is to be named by hand."""
+    number = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return [] if number == "1" else ["-m", "torch.distributed.run", f"--nproc-per-node={number}"]
 
 
 def typed(value: Any) -> str:

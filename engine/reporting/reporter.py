@@ -13,6 +13,7 @@ from configs.schema import RunConfig, StageConfig
 from engine.contracts import Batch, TrainBatch
 from engine.evaluation.effective_field import FieldMeasurement
 from engine.evaluation.evaluate import Evaluation, Identity
+from engine.listener import SilentListener
 from engine.process.stop import Stopped
 from engine.reporting.commands import relative, resume_command, typed
 from engine.reporting.figures import confusion_figure, field_figure, panel
@@ -179,12 +180,22 @@ class Reporter:
         self._board.close()
 
 
+class SilentReporter(SilentListener):
+    """Of all ranks but the first, which has the voice."""
+
+    def log_config(self) -> None: ...
+    def finish(self, progress: Progress, runtime: Runtime) -> None: ...
+
+
 @contextmanager
-def reporter_of(run: Run, runtime: Runtime, config: RunConfig) -> Iterator[Reporter]:
+def reporter_of(run: Run, runtime: Runtime, config: RunConfig) -> Iterator[Reporter | SilentReporter]:
     """The reporter of a run: logs the run's notes, and the command that resumes where it breaks off.
 
     At the end it closes TensorBoard and the run's folder.
     """
+    if not runtime.ranks.is_first:
+        yield SilentReporter()
+        return
     progress, settings = run.progress, run.header.config
     num_steps_before = progress.global_step
     reporter = Reporter(run.folder, run.header, num_steps_before + 1, config)

@@ -6,10 +6,10 @@ still opens with a plain `torch.load(..., weights_only=True)`.
 
 import hashlib
 import os
-import pickle
 import pickletools
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +25,8 @@ _LABEL = b"sha256:"
 _COMMENT_LENGTH = len(_LABEL) + 64
 _CALLABLES = ("collections OrderedDict", "torch._utils _rebuild_tensor_v2")  # all that torch.save names for our content
 _STORAGE = re.compile(r"torch \w+Storage")
+MAX_VALUES = 200_000  # and steps of its pickle, each of which may make one; ours have fewer than ten thousand
+MAX_DEPTH = 50  # of containers in containers; ours have fewer than ten
 
 
 def save(path: Path, content: dict[str, Any], keep_as: Path | None = None) -> None:
@@ -63,10 +65,11 @@ def load(path: Path) -> dict[str, Any]:
     _check_claims(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-        raise DamagedFileError(f"{path}: not readable as a checkpoint: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # steps of a pickle in an order that no pickler has may raise anything
+        raise _not_readable(path, error) from error
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise UserError(f"checkpoint={path}: not a checkpoint of this project")
+    _check_content(path, content)
     if content["format"] > FORMAT:
         raise UserError(
             f"checkpoint={path}: written in format {content['format']}, this version reads up to {FORMAT}; update"
@@ -141,8 +144,10 @@ def _check_claims(path: Path) -> None:
                 raise DamagedFileError(f"{path}: not written by this project: its records are compressed or overlap")
             pickles = [record for record in records if record.filename.endswith(".pkl")]
             names = {name for record in pickles for name in _callables(archive.read(record))}
-    except (zipfile.BadZipFile, LookupError) as error:
-        raise DamagedFileError(f"{path}: not readable as a checkpoint: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # what a damaged archive or pickle raises, none of them lists
+        raise _not_readable(path, error) from error
     foreign = sorted(name for name in names if name not in _CALLABLES and not _STORAGE.fullmatch(name))
     if foreign:
         raise DamagedFileError(
@@ -150,10 +155,45 @@ def _check_claims(path: Path) -> None:
         )
 
 
-def _callables(pickled: bytes) -> list[str]:
+def _not_readable(path: Path, error: Exception) -> DamagedFileError:
+    reason = " ".join(str(error).split()[:30]) or type(error).__name__
+    return DamagedFileError(f"{path}: not readable as a checkpoint: {reason}")
+
+
+def _callables(pickled: bytes) -> Iterator[str]:
     """What a pickle imports, as "module name"; nothing is executed. A name that is computed is "None"."""
-    try:
-        steps = [(step.name, argument) for step, argument, _ in pickletools.genops(pickled)]
-    except (ValueError, IndexError) as error:
-        raise LookupError(f"its pickle is damaged ({error})") from error
-    return [str(argument) for name, argument in steps if name in ("GLOBAL", "STACK_GLOBAL", "INST")]
+    for number, (step, argument, _) in enumerate(pickletools.genops(pickled)):
+        if number >= MAX_VALUES:
+            raise ValueError(f"its pickle has more than {MAX_VALUES} steps")
+        if step.name in ("GLOBAL", "STACK_GLOBAL", "INST"):
+            yield str(argument)
+
+
+def _check_content(path: Path, content: dict[str, Any]) -> None:
+    """Refuse what is more when it is walked or copied than it was in the file.
+
+    A tensor with a stride of 0 claims gigabytes of four bytes, and lists that hold one list twice, which holds one
+    twice, and so on, never end.
+    """
+    todo: list[tuple[Any, int]] = [(content, 0)]
+    num_values = num_bytes = 0
+    while todo:
+        value, depth = todo.pop()
+        num_values += 1
+        if num_values + len(todo) > MAX_VALUES or depth > MAX_DEPTH:
+            raise DamagedFileError(
+                f"{path}: not written by this project: more than {MAX_VALUES} values, or {MAX_DEPTH} containers deep"
+            )
+        if isinstance(value, dict):
+            todo += [(part, depth + 1) for pair in value.items() for part in pair]
+        elif isinstance(value, list | tuple):
+            todo += [(part, depth + 1) for part in value]
+        elif isinstance(value, torch.Tensor):
+            num_bytes += value.nbytes
+        elif not isinstance(value, str | int | float | None):
+            raise DamagedFileError(f"{path}: not written by this project: it holds a {type(value).__name__}")
+    size = path.stat().st_size
+    if num_bytes > size:
+        raise DamagedFileError(
+            f"{path}: not written by this project: its tensors claim {num_bytes} bytes, and it has {size}"
+        )

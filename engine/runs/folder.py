@@ -34,8 +34,8 @@ def read_confusions(path: Path) -> NDArray[np.int64]:
     """What `RunFolder.save_confusions` wrote, (N, K, K). Raises DamagedFileError for anything else."""
     try:
         # Mapped, so that a header that claims more than the file holds is refused before memory is taken for it.
-        counts_NKK = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        counts_NKK = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # a header may claim a size that is no number of this machine
         raise DamagedFileError(f"{path} cannot be read ({error})") from error
     is_square = counts_NKK.ndim == 3 and 0 < counts_NKK.shape[1] == counts_NKK.shape[2] <= VOID
     if not is_square or counts_NKK.dtype != np.int64 or len(counts_NKK) == 0 or counts_NKK.min() < 0:

@@ -151,7 +151,9 @@ def _description(path: Path, texts: Mapping[str, str]) -> Description:
             raise UserError(f"checkpoint={path}: written in format {number}, this version reads up to {FORMAT}; update")
         description = Description.model_validate({**parts, **lists})
         Config.model_validate(description.config)
-    except (ValidationError, json.JSONDecodeError, RecursionError, KeyError, AttributeError, TypeError) as error:
+    except UserError:
+        raise
+    except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
         raise _not_ours(path, error) from error
     return description
 

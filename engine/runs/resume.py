@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from configs.errors import UserError
@@ -17,6 +18,7 @@ from engine.runs.network_file import read_network
 from engine.runs.progress import Progress
 
 Log = Callable[[str], None]
+OF_GPUS = ("gpu", "driver", "cuda", "cudnn")  # in the header of runs on one
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def check_same_run(resumed: Mapping[str, Any], header: RunHeader, log: Log) -> l
     missing = [name for name in ("model", "optimizer", "rng", "progress") if name not in resumed]
     if missing:
         raise UserError(f"resume=auto: the checkpoint has no {', '.join(missing)}; it cannot be continued")
+    _check_random_state(resumed["rng"])
     old, new, progress = resumed["config"], header.config, Progress.from_plain(resumed["progress"])
     changed = changes(old, new)
     refused = [reason for change in changed if (reason := refusal(change, old, new, progress))]
@@ -147,11 +150,22 @@ def check_same_run(resumed: Mapping[str, Any], header: RunHeader, log: Log) -> l
     for change in changed:
         log(f"from here on {change}")
     now = header.to_plain()
-    for part, keys in (("runtime", ("threads", "precision", "device")), ("versions", ("torch",))):
+    for part, keys in (("runtime", ("threads", "precision", "device", *OF_GPUS)), ("versions", ("torch",))):
         for key in keys:
-            if resumed[part][key] != now[part][key]:
-                log(f"warning: {key} was {resumed[part][key]} and is {now[part][key]}: bits may differ")
+            before, after = resumed[part].get(key), now[part].get(key)
+            if before != after and not (key in OF_GPUS and None in (before, after)):  # then another device
+                log(f"warning: {key} was {before} and is {after}: bits may differ")
     return changed
+
+
+def _check_random_state(state: Any) -> None:
+    now = torch.get_rng_state()
+    then = state.get("torch") if isinstance(state, Mapping) else None
+    if not isinstance(then, Tensor) or then.dtype != now.dtype or then.shape != now.shape:
+        raise UserError(
+            f"resume=auto: the checkpoint's random state is none of torch's, which has {len(now)} bytes; the run would "
+            "go on with other random numbers; start afresh in another run.dir"
+        )
 
 
 def _check_data(then: Mapping[str, Any], now: DataDigest) -> None:

@@ -1,12 +1,13 @@
 """The front-end stage of a run that shares its front end with others."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from configs.schema import StageConfig
+from engine.listener import Listener
 from engine.runs.progress import Progress
 from engine.runs.shared_frontend import SharedFrontend
-from engine.training.listener import Listener
 from engine.training.optimizers import build_optimizer
 from engine.training.saver import Saver
 
@@ -24,11 +25,17 @@ def take_or_train(
 
     Of the runs that want it, one at a time trains it. A run that has begun its own front end must not take another's.
     """
-    with shared.locked():
-        content = shared.take() if may_take else None
+    ranks = saver.runtime.ranks
+    with ExitStack() as lock:
+        if ranks.is_first:
+            ranks.agree(lambda: lock.enter_context(shared.locked()))
+        else:
+            ranks.agree(lambda: None)
+        content = ranks.of_first(shared.take) if may_take else None
         if content is None:
             train()
-            shared.publish({**saver.load_best("frontend"), "progress": saver.progress.to_plain()})
+            if ranks.is_first:
+                shared.publish({**saver.read_best("frontend"), "progress": saver.progress.to_plain()})
             return
     listener.log(f"\n== frontend: taken from {shared.path}, where another run left it")
     _adopt(content, saver, config)

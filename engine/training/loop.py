@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 from configs.errors import FAILED, UserError
 from configs.schema import StageConfig
 from engine.contracts import DenseModel, TrainBatch, TrainBatches
+from engine.listener import Listener
 from engine.process.stop import StopRequest
 from engine.runs.progress import Progress
 from engine.runtime import Runtime
 from engine.training.learning_rate import lr_factor
-from engine.training.listener import Listener
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import set_lr
 
@@ -85,7 +85,7 @@ class StageLoop:
                     save()
                 if progress.step >= self.config.steps:
                     return
-                self.stop.check()
+                self.runtime.ranks.check(self.stop)
                 began_s = time.perf_counter()
                 micro_batches = [next(stream) for _ in range(passes)]
                 if progress.step == 0:
@@ -110,10 +110,11 @@ class StageLoop:
         return progress.is_due(every_steps, self.config.steps)
 
     def _gradient(self, micro_batches: list[TrainBatch]) -> tuple[float, float]:
-        """Loss and gradient norm over the valid pixels of all passes together: sum, count, divide once."""
-        device = self.runtime.device
+        """Loss and gradient norm over the valid pixels of all passes and ranks together: sum, count, divide once."""
+        device, ranks = self.runtime.device, self.runtime.ranks
         targets = [_mirrored(batch.targets(self.loss.targets, device), batch) for batch in micro_batches]
-        weight = sum(self.loss.weight(target) for target in targets) or 1.0  # all void: the loss is 0
+        (weight,) = ranks.add(sum(self.loss.weight(target) for target in targets))
+        weight = weight or 1.0  # all void: the loss is 0
         self.optimizer.zero_grad(set_to_none=True)
         loss = 0.0
         for batch, target in zip(micro_batches, targets, strict=True):
@@ -124,6 +125,8 @@ class StageLoop:
             part.backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
             loss += float(part.detach())
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        ranks.add_gradients(parameters)
+        (loss,) = ranks.add(loss)
         largest = self.config.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
         return loss, float(norm)

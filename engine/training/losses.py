@@ -65,11 +65,15 @@ class CrossEntropy:
         return float(valid.numel() if class_weights is None else class_weights[valid].double().sum())
 
     def total(self, logits_BKhw: Tensor, targets: Tensor) -> Tensor:
-        """The undivided loss; 0, with a gradient, where everything is void."""
+        """The undivided loss; 0, with a gradient, where everything is void.
+
+        torch's own sum over pixels is one of atomicAdd on GPUs, in any order; there the losses are added up afterwards.
+        """
         if self.config.grid == "pixels":
             size = (targets.shape[-2], targets.shape[-1])
             logits_BKhw = upsample(logits_BKhw, size, self.stride, self.node_offset_px, self.head)
         class_weights = self._class_weights(targets.device)
+        reduction = "none" if logits_BKhw.device.type == "cuda" else "sum"
         return functional.cross_entropy(
-            logits_BKhw.float(), targets, weight=class_weights, ignore_index=VOID, reduction="sum"
-        )
+            logits_BKhw.float(), targets, weight=class_weights, ignore_index=VOID, reduction=reduction
+        ).sum()

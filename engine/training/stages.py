@@ -11,8 +11,9 @@ from torch.optim import Optimizer
 from configs.errors import UserError
 from configs.schema import RunConfig, StageConfig, ValidationConfig
 from engine.contracts import DenseModel, KeptMaps, TrainBatches, ValidationBatches
-from engine.evaluation.effective_field import Probe
+from engine.evaluation.effective_field import FieldMeasurement, Probe
 from engine.evaluation.evaluate import certify_identity, evaluate
+from engine.listener import Listener
 from engine.process.stop import Stopped, StopRequest
 from engine.runs.folder import RunFolder
 from engine.runs.header import RunHeader
@@ -20,7 +21,6 @@ from engine.runs.progress import Progress
 from engine.runs.shared_frontend import SharedFrontend
 from engine.runtime import Runtime
 from engine.training.frontend_sharing import take_or_train
-from engine.training.listener import Listener
 from engine.training.loop import StageLoop
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import build_optimizer, load_state
@@ -60,17 +60,28 @@ class StageRunner:
     _kept_maps: KeptMaps | None = None  # of the stage that runs
 
     def __post_init__(self) -> None:
-        self._saver = Saver(self.plan.header, self.model, self.progress, self.folder, self.runtime.device)
+        self._saver = Saver(self.plan.header, self.model, self.progress, self.folder, self.runtime)
 
     def check(self) -> None:
-        """Refuse what only the data tells to be wrong. Raises UserError."""
+        """Refuse what only the data, or the number of processes, tells to be wrong. Raises UserError."""
         for stage in self.plan.stages:
+            self._check_batch(stage)
             num_weights = len(self.plan.settings[stage].loss.class_weights)
             if num_weights not in (0, self.model.num_classes):
                 raise UserError(
                     f"stage.{stage}.loss.class_weights has {num_weights} values, the data {self.model.num_classes} "
                     "classes; give one for each class, or [] for none"
                 )
+
+    def _check_batch(self, stage: str) -> None:
+        config, num_processes = self.plan.settings[stage], self.runtime.ranks.size
+        if config.batch % (config.accumulation * num_processes):
+            passes = f" in {config.accumulation} passes" if config.accumulation > 1 else ""
+            raise UserError(
+                f"stage.{stage}.batch={config.batch}{passes}: each of {num_processes} processes takes the same number "
+                f"of images; a multiple of {config.accumulation * num_processes} is required; change batch or "
+                "accumulation, or torchrun's --nproc-per-node"
+            )
 
     def run(self, resumed: dict[str, Any] | None) -> None:
         """Train what is left; `resumed` is the checkpoint that this sitting goes on from. Raises Stopped."""
@@ -101,8 +112,8 @@ class StageRunner:
             self.listener.stage_ended(stage, self.progress.results[stage])
             return
         if resumed is None and stage != self.progress.stage:
-            self.model.load_state_dict(self._saver.load_best(self.progress.stage)["model"])
-        self._kept_maps = self.plan.kept_maps(self.plan.settings[stage])
+            self._saver.load_best(self.progress.stage)
+        self._kept_maps = self.runtime.ranks.agree(lambda: self.plan.kept_maps(self.plan.settings[stage]))
         if resumed is None:
             self._enter(stage)
         self._train(stage, resumed)
@@ -129,6 +140,8 @@ class StageRunner:
             )
             self.progress.identity = identity
             self.listener.identity_certified(identity)
+        if not self.runtime.ranks.is_first:  # the ranks' masks must differ
+            torch.manual_seed(stage_seed(self.plan.seed, f"{stage}, rank {self.runtime.ranks.rank}"))
 
     def _train(self, stage: str, resumed: dict[str, Any] | None) -> None:
         config, seed = self.plan.settings[stage], stage_seed(self.plan.seed, stage)
@@ -136,8 +149,9 @@ class StageRunner:
         optimizer = build_optimizer(config.optimizer, self.model.named_parameters())
         if resumed is not None:
             load_state(optimizer, resumed["optimizer"])
-            gpu_seed = stage_seed(self.plan.seed, f"{stage}/{self.progress.step}")
-            restore_random_state(resumed["rng"], self.runtime.device, gpu_seed)
+            restore_random_state(
+                resumed["rng"], self.runtime, stage_seed(self.plan.seed, f"{stage}/{self.progress.step}")
+            )
         loop = StageLoop(
             config=config,
             model=self.model,
@@ -151,7 +165,7 @@ class StageRunner:
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         self.listener.stage_started(self.progress, config, num_parameters)
         try:
-            batches = self.plan.train_batches(config, seed)
+            batches = self.runtime.ranks.agree(lambda: self.plan.train_batches(config, seed))
             loop.run(self.progress, batches, self._validate, lambda: self._save(optimizer))
         except Stopped as stopped:
             self.listener.log(f"{stopped}: saving, then stopping (once more: stop at once)")
@@ -172,13 +186,18 @@ class StageRunner:
             num_pictures=self.plan.run.num_pictures,
             check=self.stop.check,
         )
-        measurement = probe.measure() if probe is not None else None
+        measurement = self._measured(probe) if probe is not None else None
         self._saver.read_clock()
         is_best_of_run = evaluation.scores.mean_iou > self.progress.best_mean_iou
         is_best = self.progress.record(evaluation.scores, measurement.effective_cells if measurement else None)
         self.listener.validated(self.progress, evaluation, measurement, is_best)
         if is_best:
             self._saver.save_best(is_best_of_run, evaluation.confusions_NKK)
+
+    def _measured(self, probe: Probe) -> FieldMeasurement:
+        if self.runtime.ranks.size > 1:
+            probe.gather(self.runtime)
+        return probe.measure()
 
     def _save(self, optimizer: Optimizer) -> None:
         self.listener.flush()

@@ -292,3 +292,12 @@ raise SystemExit(7)
     ended = run_code(script)
     assert ended.returncode == 7, ended.stderr
     assert not any(Path(f"/proc/{pid}").exists() for pid in ended.stdout.split())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU, memory is pinned instead (tests/test_gpu.py)")
+def test_memory_is_pinned_where_that_is_requested_alone() -> None:
+    """torch says so where it cannot; batches are the same."""
+    settings = {"batch": 2, "workers": 0}
+    with pytest.warns(UserWarning, match="no accelerator is found"):
+        pinned = list(validation_batches(Numbered(SEVEN), **settings, pin_memory=True))  # type: ignore[arg-type]
+    assert_equal(pinned, list(validation_batches(Numbered(SEVEN), **settings)))  # type: ignore[arg-type]

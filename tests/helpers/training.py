@@ -4,10 +4,10 @@ from typing import Any
 
 from configs.schema import RuntimeConfig, StageConfig
 from engine.contracts import DenseModel, TrainBatches
+from engine.listener import SilentListener
 from engine.process.stop import StopRequest
 from engine.runs.progress import Progress
 from engine.runtime import choose_runtime
-from engine.training.listener import SilentListener
 from engine.training.loop import StageLoop
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import build_optimizer

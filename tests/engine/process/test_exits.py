@@ -46,7 +46,16 @@ def test_a_lack_of_memory_names_settings_that_this_command_has(capsys: pytest.Ca
     def on_a_gpu() -> int:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
 
-    for lack in (on_a_cpu, on_a_gpu):
+    def of_pinned_memory() -> int:
+        raise torch.AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'", 2)
+
+    def of_a_library() -> int:
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+    def of_another() -> int:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    for lack in (on_a_cpu, on_a_gpu, of_pinned_memory, of_a_library, of_another):
         assert guarded(lack, "set batch=1") == 1
         printed = capsys.readouterr().err
         assert "out of memory: set batch=1 (" in printed and "Traceback" not in printed

@@ -11,6 +11,7 @@ from tensorboard.plugins.text.text_plugin import text_array_to_html
 
 from engine.reporting.tensorboard import Board
 from tests.helpers.pictures import noise
+from tests.helpers.programs import run_code
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -52,3 +53,35 @@ def test_text_is_shown_as_it_is_and_nothing_in_it_is_markup(tmp_path: Path) -> N
     html = text_array_to_html(np.array(event.tensor_proto.string_val[0].decode(), dtype=object), True)
     shown = "\n".join(lines).replace("<", "&lt;").replace(">", "&gt;")
     assert html == f"<pre><code>{shown}\n</code></pre>"
+
+
+def test_a_full_disk_is_told_once_and_ends_nothing(tmp_path: Path) -> None:
+    fill = """
+import resource, sys
+from pathlib import Path
+from engine.reporting.tensorboard import Board
+board = Board(Path(sys.argv[1]), 1, warn=print)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+for step in range(1, 200):
+    board.scalars({"joint/loss": 0.5, "joint/lr": 0.1}, step)
+    board.flush()
+board.close()
+print("the end")
+"""
+    done = run_code(fill, tmp_path)
+    assert done.returncode == 0, done.stderr
+    warning, *end = done.stdout.splitlines()
+    assert warning.startswith("TensorBoard stopped (") and "File too large" in warning and end == ["the end"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage"])
+def test_a_damaged_file_of_an_earlier_sitting_costs_its_own_points_alone(tmp_path: Path, damage: str) -> None:
+    board = Board(tmp_path, 1, warn=pytest.fail)
+    board.scalars({f"joint/{name}": 0.25 for name in "abc"}, 1)
+    board.close()
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-5] if damage == "truncated" else noise(40, 50).tobytes())
+    board = Board(tmp_path, 2, warn=pytest.fail)
+    board.scalars({"joint/loss": 0.5}, 2)
+    board.close()
+    assert [(event.step, event.value) for event in read(tmp_path).Scalars("joint/loss")] == [(2, 0.5)]

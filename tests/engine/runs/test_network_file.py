@@ -174,6 +174,16 @@ def test_a_file_of_a_later_format_asks_for_an_update(
         read_network(tmp_path / "a.safetensors")
 
 
+def test_a_number_too_long_to_be_one_is_refused(saved: Path, tmp_path: Path) -> None:
+    network = read_network(saved / "run.pt")
+    texts = {**network.description.texts(), "class_names": "1" * 5000}
+    changed = NetworkFile(network.weights, Description.model_construct(**dict(network.description)))
+    object.__setattr__(changed.description, "texts", lambda: texts)
+    write(tmp_path / "a.safetensors", changed)
+    with pytest.raises(DamagedFileError, match=r"a\.safetensors: not written by this project"):
+        read_network(tmp_path / "a.safetensors")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such file; give a \.safetensors file that export.py has written"):
         read_network(tmp_path / "a.safetensors")

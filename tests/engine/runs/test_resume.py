@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from configs.schema import Config, RunConfig
 from engine.runs.changes import changes
@@ -39,7 +40,8 @@ def header(**changed: Any) -> RunHeader:
 def content(stage: str = "context", step: int = 300, **changed: Any) -> dict[str, Any]:
     """A checkpoint of a run that has come so far."""
     progress = Progress(stage, step).to_plain()
-    return {**header(**changed).to_plain(), "model": {}, "optimizer": {}, "rng": {}, "progress": progress}
+    rng = {"torch": torch.get_rng_state()}
+    return {**header(**changed).to_plain(), "model": {}, "optimizer": {}, "rng": rng, "progress": progress}
 
 
 def open_and_close(root: Path, saved: dict[str, Any] | None = None, **changes: Any) -> Path:
@@ -245,10 +247,34 @@ def test_another_machine_is_warned_of() -> None:
     assert warnings == ["warning: threads was 2 and is 4: bits may differ"]
 
 
+def test_another_gpu_or_driver_is_warned_about_and_a_cpu_has_none() -> None:
+    on_cpu, on_gpu = {**header().runtime}, {**header().runtime, "device": "cuda", "gpu": "A100", "driver": "580.65"}
+    for then, now, expected in (
+        (
+            on_gpu,
+            {**on_gpu, "gpu": "H100", "driver": "590.1"},
+            ["gpu was A100 and is H100", "driver was 580.65 and is 590.1"],
+        ),
+        (on_cpu, on_gpu, ["device was cpu and is cuda"]),
+        (on_gpu, on_cpu, ["device was cuda and is cpu"]),
+        (on_gpu, on_gpu, []),
+    ):
+        warnings: list[str] = []
+        check_same_run({**content(), "runtime": then}, replace(header(), runtime=now), warnings.append)
+        assert warnings == [f"warning: {text}: bits may differ" for text in expected]
+
+
 def test_a_checkpoint_without_random_state_is_refused() -> None:
     without = {name: part for name, part in content().items() if name != "rng"}
     with pytest.raises(ValueError, match="has no rng"):
         check_same_run(without, header(), print)
+
+
+@pytest.mark.parametrize("odd", [{}, {"torch": None}, {"torch": torch.zeros(8, dtype=torch.uint8)}, None])
+def test_an_odd_random_state_is_refused(odd: object) -> None:
+    check_same_run(content(), header(), print)
+    with pytest.raises(ValueError, match=r"random state is none of torch's, which has \d+ bytes"):
+        check_same_run({**content(), "rng": odd}, header(), print)
 
 
 def test_fresh_weights_need_no_checkpoint(tmp_path: Path) -> None:

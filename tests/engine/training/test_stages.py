@@ -20,12 +20,12 @@ from configs.schema import (
 )
 from data.loaders import Batch
 from engine.contracts import TrainBatch
+from engine.listener import SilentListener
 from engine.process.stop import Stopped, StopRequest
 from engine.runs import checkpoint
 from engine.runs.folder import RunFolder
 from engine.runs.progress import Progress
-from engine.runtime import choose_runtime
-from engine.training.listener import SilentListener
+from engine.runtime import Runtime, choose_runtime
 from engine.training.loop import DivergedError
 from engine.training.random_state import restore_random_state
 from engine.training.stages import Plan, StageRunner
@@ -298,7 +298,7 @@ def test_a_run_of_a_cpu_goes_on_where_its_random_state_has_no_gpu_s(tmp_path: Pa
         Sitting(tmp_path, stop_at=3)
     rng = checkpoint.load(tmp_path / "last.pt")["rng"]
     assert rng.keys() == {"torch"}
-    restore_random_state(rng, torch.device("cuda"), gpu_seed=1)
+    restore_random_state(rng, Runtime(torch.device("cuda"), "float32", 1), seed=1)
     assert torch.equal(torch.get_rng_state(), rng["torch"])
 
 
