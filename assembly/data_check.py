@@ -26,4 +26,5 @@ def naming_audit() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise type(error)(f"{error}\nall that is wrong with the data, in one pass:  {audit_command()}") from error
+        error.args = (f"{error}\nall that is wrong with the data, in one pass:  {audit_command()}",)
+        raise

@@ -339,8 +339,11 @@ def test_tensorboard_holds_at_their_steps_the_scores_of_the_log_the_settings_and
     for stage, last_step in (("frontend", 6), ("context", 12), ("joint", 18)):
         values = {name: events.Scalars(f"{stage}/{name}")[-1] for name in ("loss", "lr", "gradient_norm")}
         assert {point.step for point in values.values()} == {last_step} and values["lr"].value > 0
+    steps_of = {"field/effective": steps[2:], "frontend/first_batch": [1], "context/first_batch": [7]}
+    steps_of["joint/first_batch"] = [13]
+    assert steps_of.keys() < {*events.Tags()["images"]}
     for tag in events.Tags()["images"]:
-        assert [event.step for event in events.Images(tag)] == (steps[2:] if tag == "field/effective" else steps)
+        assert [event.step for event in events.Images(tag)] == steps_of.get(tag, steps)
         for event in events.Images(tag):
             assert Image.open(io.BytesIO(event.encoded_image_string)).size == (event.width, event.height)
     (text,) = events.Tensors("config/text_summary")

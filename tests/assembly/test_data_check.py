@@ -7,6 +7,7 @@ import pytest
 
 from assembly.data_check import naming_audit, open_sets
 from configs.errors import DamagedFileError, UserError
+from data.store import CacheTooSmall
 from tests.helpers.data_sets import folder_config, write_image, write_label
 from tests.helpers.pictures import noise, write_pixels
 
@@ -48,5 +49,8 @@ def test_what_is_wrong_in_a_split_ends_with_the_audit_of_the_same_settings(
 def test_the_kind_of_an_error_and_so_its_exit_code_is_kept_and_others_pass_as_they_are() -> None:
     with pytest.raises(DamagedFileError, match=r"a\.png(.|\n)*audit\.py"), naming_audit():
         raise DamagedFileError("a.png: the file is empty")
+    with pytest.raises(CacheTooSmall, match=r"too small(.|\n)*audit\.py") as caught, naming_audit():
+        raise CacheTooSmall("too small", 1.5)
+    assert caught.value.required_gb == 1.5
     with pytest.raises(KeyError, match=r"^'a'$"), naming_audit():
         raise KeyError("a")
