@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -173,6 +172,8 @@ class IdDecoder:
 
     def __call__(self, raw_HW: RawIds, path: Path) -> Labels:
         """Train ids or VOID. Raises UserError for an id that the table does not allow."""
+        import cv2  # here: whoever needs the classes alone, as torch.hub does, has no OpenCV
+
         if raw_HW.dtype == np.uint8:
             label_HW = np.asarray(cv2.LUT(raw_HW, self.table[:256]), np.uint8)  # three times as fast as numpy
         else:

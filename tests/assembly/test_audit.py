@@ -281,4 +281,4 @@ def test_hydra_run_dir_and_output_are_the_folder_of_results_and_run_dir_is_not(t
     assert run(tmp_path, "audit.py", *words, "output=found").returncode == 0
     assert run(tmp_path, "audit.py", *words, "output=found", "hydra.run.dir=other").returncode == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["found"]
-    assert [path.name for path in (tmp_path / "found").iterdir()] == [NAME]
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [NAME, "sheet_train.png", "sheet_val.png"]
