@@ -26,5 +26,4 @@ def naming_audit() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        error.args = (f"{error}\nall that is wrong with the data, in one pass:  {audit_command()}",)
-        raise
+        raise error.saying(f"{error}\nall that is wrong with the data, in one pass:  {audit_command()}") from error

@@ -1,7 +1,8 @@
 """How a command ends: its exit codes, and the errors that are meant for the user. Imports nothing of ours."""
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 OK, FAILED, WRONG_INPUT, DAMAGED_FILE, STOPPED = 0, 1, 2, 3, 75
 INTERRUPTED = 130  # as shells count SIGINT
@@ -20,6 +21,21 @@ class UserError(ValueError):
     """
 
     exit_code = WRONG_INPUT
+
+    def saying(self, message: str) -> "UserError":
+        """The same error in other words."""
+        return _error(type(self), (message,), vars(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As data, whatever a subclass's own arguments are: workers hand their errors to the process that reads."""
+        return _error, (type(self), self.args, vars(self))
+
+
+def _error(kind: type[UserError], arguments: tuple[Any, ...], attributes: Mapping[str, Any]) -> UserError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    vars(error).update(attributes)
+    return error
 
 
 class ConfigError(UserError):

@@ -35,7 +35,7 @@ def open_joined(root: Path, split: str, config: FolderConfig, on_fault: OnFault 
         has_split = True
         images, faults = _opened(folder, split, part)
         for fault in faults:
-            on_fault(fault._replace(error=type(fault.error)(f"data.folder.sets.{name}: {fault.error}")))
+            on_fault(fault._replace(error=fault.error.saying(f"data.folder.sets.{name}: {fault.error}")))
         if images is None:
             continue
         assert images.read_label is not None, "one's own images have labels"

@@ -23,7 +23,7 @@ def without_damaged(images: FileSet, max_skipped: int) -> FileSet:
             continue
         kept.append(images.pairs[index])
     if len(errors) > max_skipped or (errors and not kept):
-        raise type(errors[0])(
+        raise errors[0].saying(
             f"data.on_error=skip: {len(errors)} of the {len(images)} samples of {images.split} cannot be used, and at "
             f"most data.max_skipped={max_skipped} may be left out, and not all; the first: {errors[0]}"
         )
