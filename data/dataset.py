@@ -122,11 +122,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     without colour profiles, and 16-bit samples keep their high byte. Raises DamagedFileError, or UserError for other
     kinds of samples and for images that EXIF says are to be turned: their labels carry no such note.
     """
-    return upright_bytes(decode(path, SAMPLE_HINT), path)
+    return np.array(upright_bytes(decode(path, SAMPLE_HINT), path))
 
 
 def upright_bytes(decoded: DecodedFile, path: Path) -> NDArray[np.uint8]:
-    """A decoded image as `read_image` returns it, which raises the same UserError."""
+    """A decoded image as `read_image` returns it, but maybe read-only. Raises the same UserError."""
     if decoded.orientation in TURNED:
         raise UserError(
             f"{readable(path)}: EXIF orientation {decoded.orientation} says that the image is to be turned or "

@@ -43,7 +43,7 @@ def read_photograph(path: Path) -> Photograph:
     """
     decoded = decode(path, INPUT_HINT)
     exchanged, upside_down, mirrored = TURNS[decoded.turn_left]
-    image_HW3 = rgb_bytes(decoded, path)
+    image_HW3 = np.array(rgb_bytes(decoded, path))
     if exchanged:
         image_HW3 = image_HW3.swapaxes(0, 1)
     upright_HW3 = image_HW3[:: -1 if upside_down else 1, :: -1 if mirrored else 1]

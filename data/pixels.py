@@ -79,7 +79,10 @@ def is_pipe_or_device(path: Path) -> bool:
 
 
 def rgb_bytes(decoded: DecodedFile, path: Path) -> NDArray[np.uint8]:
-    """HW3, as decoded, converted as `dataset.read_image` says. Raises UserError for kinds of samples that are not."""
+    """HW3, as decoded, converted as `dataset.read_image` says; the array may be read-only.
+
+    Raises UserError for kinds of samples that are not converted.
+    """
     image = decoded.image
     if image.mode in GRAY_16_MODES:
         gray_HW = (np.asarray(image) >> 8).astype(np.uint8)
@@ -88,7 +91,7 @@ def rgb_bytes(decoded: DecodedFile, path: Path) -> NDArray[np.uint8]:
         raise UserError(
             f"{readable(path)}: samples of kind {image.mode} have no agreed range; save the image as 8-bit gray or RGB"
         )
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 @contextmanager

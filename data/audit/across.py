@@ -1,8 +1,11 @@
 """What only a look at all samples together shows: files that repeat, names that clash, classes that are missing."""
 
+import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,24 +24,36 @@ def findings_across(train: Split, val: Split) -> Iterator[Finding]:
     if len(splits) == 1 and train.images is not None:
         what = f"all images of {train.name} are trained on and scored"
         yield Finding("warning", "in_two_splits", "", what, "the score flatters; set data.val_split to another split")
-    yield from _repeated_files(splits)
+    digests = _digests(splits)
+    yield from _repeated_files(splits, digests)
     for split in splits:
         yield from _names(split)
     if len(splits) == 2:
-        yield from _same_names(train, val)
+        yield from _same_names(train, val, digests)
     if train.pixels_256.any():
         yield from _classes(train, val)
 
 
-def _repeated_files(splits: Sequence[Split]) -> Iterator[Finding]:
+def _digests(splits: Sequence[Split]) -> dict[Sample, str]:
+    """SHA-256 of the image files that may be equal: those of which another has the same number of bytes."""
     samples = [
-        (record.digest, (which, i))
+        (record.num_bytes, (which, i))
         for which, split in enumerate(splits)
         for i, record in enumerate(split.records)
-        if record.digest
+        if record.num_bytes
     ]
+    digests: dict[Sample, str] = {}
+    for which, i in chain(*_repeats(samples)):
+        images = splits[which].images
+        assert isinstance(images, FileSet), "it has bytes"
+        with suppress(OSError), images.pairs[i].image.open("rb") as file:  # it may be gone by now
+            digests[which, i] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _repeated_files(splits: Sequence[Split], digests: Mapping[Sample, str]) -> Iterator[Finding]:
     leaks, repeats = list[Place](), [list[Place]() for _ in splits]
-    for group in _repeats(samples):
+    for group in _repeats((digest, sample) for sample, digest in digests.items()):
         by_split = [[splits[s].files(i)[0] for s, i in group if s == which] for which in range(len(splits))]
         if len(splits) == 2 and all(by_split):
             leaks += [Place(file, f"is {by_split[0][0]}") for file in by_split[1]]
@@ -72,14 +87,15 @@ def _names(split: Split) -> Iterator[Finding]:
         yield Finding("note", "not_utf8", split.name, what, advice, [Place(file) for file in split.files(*no_text)])
 
 
-def _same_names(train: Split, val: Split) -> Iterator[Finding]:
+def _same_names(train: Split, val: Split, digests: Mapping[Sample, str]) -> Iterator[Finding]:
     if not isinstance(train.images, FileSet) or not isinstance(val.images, FileSet):
         return
-    digests = {pair.name: record.digest for pair, record in zip(train.images.pairs, train.records, strict=True)}
+    positions = {pair.name: i for i, pair in enumerate(train.images.pairs)}
     places = [
         Place(readable(pair.image))
-        for pair, record in zip(val.images.pairs, val.records, strict=True)
-        if pair.name in digests and digests[pair.name] != record.digest
+        for i, pair in enumerate(val.images.pairs)
+        if pair.name in positions
+        and digests.get((0, positions[pair.name]), "in train") != digests.get((1, i), "in val")
     ]
     if places:
         what = f"names that both splits have for different images: {len(places):,}"

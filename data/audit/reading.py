@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
 
 import cv2
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -28,6 +29,7 @@ def read_all(images: ImageSet, processes: int) -> list[SampleRecord]:
     Processes and not threads, because Pillow's bound on sizes is a variable of its module. Raises MemoryError where a
     process was killed.
     """
+    cv2.meanStdDev(np.zeros((1, 1, 3), np.uint8))  # OpenCV's first call takes long: once, and not in every process
     context = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(max(1, min(processes, len(images))), context, _begin, (images,))
     try:

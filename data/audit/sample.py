@@ -1,6 +1,5 @@
 """One look at the files of a sample: what they hold, and everything in them that a training would refuse."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -32,7 +31,7 @@ ProblemKind = Literal[
     "sizes",  # of image and label
 ]
 LABEL_KINDS = {"L": "gray", "P": "palette", "1": "1-bit", "I;16": "16-bit gray"}  # by Pillow's mode
-EXACT_PIXELS = 2**24  # OpenCV counts in float32
+NOISE = 8  # pixels of a run, on average, below which runs are slower to count than pixels
 Counts = NDArray[np.int64]
 
 
@@ -65,11 +64,11 @@ class LabelRecord(NamedTuple):
 
 
 class SampleRecord(NamedTuple):
-    """None is what cannot be used. `digest` is the SHA-256 of the image file; empty: not readable, or no file."""
+    """None is what cannot be used. `num_bytes` is the size of the image file; 0: not decodable, or no file."""
 
     image: ImageRecord | None = None
     label: LabelRecord | None = None
-    digest: str = ""
+    num_bytes: int = 0
     label_kind: str = ""  # of the label's file: "palette PNG"
     problems: tuple[Problem, ...] = ()
 
@@ -80,28 +79,27 @@ def record_of(images: ImageSet, index: int) -> SampleRecord:
         image_HW3, label_HW = images.read(index)
         return SampleRecord(_image_record(image_HW3, "RGB"), _label_record(label_HW))
     pair = images.pairs[index]
-    image, digest, problems = _look_at_image(pair.image)
+    image, num_bytes, problems = _look_at_image(pair.image)
     if images.read_label is None:
-        return SampleRecord(image, None, digest, "", problems)
+        return SampleRecord(image, None, num_bytes, "", problems)
     label, label_kind, label_problems = _look_at_label(pair.label, images.read_label)
     problems += label_problems
     if image and label and image.size_px != label.size_px:
         problems += (_different_sizes(pair, image.size_px, label.size_px),)
-    return SampleRecord(image, label, digest, label_kind, problems)
+    return SampleRecord(image, label, num_bytes, label_kind, problems)
 
 
-def _look_at_image(path: Path) -> tuple[ImageRecord | None, str, tuple[Problem, ...]]:
-    digest, decoded = "", None
+def _look_at_image(path: Path) -> tuple[ImageRecord | None, int, tuple[Problem, ...]]:
+    num_bytes, decoded = 0, None
     try:
         decoded = decode(path, SAMPLE_HINT)
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return _image_record(upright_bytes(decoded, path), decoded.image.mode), digest, ()
+        num_bytes = path.stat().st_size
+        return _image_record(upright_bytes(decoded, path), decoded.image.mode), num_bytes, ()
     except OSError as error:  # the file went away meanwhile
         message = f"{readable(path)}: cannot be read ({error.strerror})"
-        return None, digest, (Problem("damaged_image", readable(path), message),)
+        return None, num_bytes, (Problem("damaged_image", readable(path), message),)
     except UserError as error:
-        return None, digest, (Problem(_image_kind(error, decoded), readable(path), str(error)),)
+        return None, num_bytes, (Problem(_image_kind(error, decoded), readable(path), str(error)),)
 
 
 def _image_kind(error: UserError, decoded: DecodedFile | None) -> ProblemKind:
@@ -139,11 +137,17 @@ def _look_at_label(path: Path, read_label: LabelReader) -> tuple[LabelRecord | N
 
 def _label_record(label_HW: NDArray[np.uint8]) -> LabelRecord:
     height, width = label_HW.shape
-    rows, pixels_256 = max(1, EXACT_PIXELS // width), np.zeros(VOID + 1, np.int64)
-    for top in range(0, height, rows):
-        part_HW = np.ascontiguousarray(label_HW[top : top + rows])
-        pixels_256 += cv2.calcHist([part_HW], [0], None, [VOID + 1], [0, VOID + 1]).ravel().astype(np.int64)
-    return LabelRecord((height, width), pixels_256)
+    return LabelRecord((height, width), _counted(label_HW.ravel()))
+
+
+def _counted(values: NDArray[np.uint8]) -> Counts:
+    """How often each of the 256 values occurs. Labels are areas: counting runs is three times as fast."""
+    ends = values[1:] != values[:-1]
+    if np.count_nonzero(ends) > values.size // NOISE:
+        return np.bincount(values, minlength=VOID + 1)
+    starts = np.concatenate(([0], np.flatnonzero(ends) + 1))
+    lengths = np.diff(starts, append=values.size)
+    return np.bincount(values[starts], weights=lengths, minlength=VOID + 1).astype(np.int64)
 
 
 def _header(path: Path) -> tuple[str, str]:

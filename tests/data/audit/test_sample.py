@@ -1,6 +1,5 @@
 """What one look at a sample records is what its files hold."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +48,7 @@ def test_a_record_agrees_with_what_training_reads(tmp_path: Path, write: Writer)
         np.testing.assert_allclose(record.image.mean_3, image_HW3.mean((0, 1)))
         np.testing.assert_allclose(record.image.mean_square_3, (image_HW3.astype(float) ** 2).mean((0, 1)))
         if isinstance(images, FileSet):
-            assert record.digest == hashlib.sha256(images.pairs[index].image.read_bytes()).hexdigest()
+            assert record.num_bytes == len(images.pairs[index].image.read_bytes())
 
 
 def test_pixels_are_counted_exactly_beyond_the_whole_numbers_of_float32() -> None:
