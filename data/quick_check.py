@@ -1,6 +1,8 @@
 """What a look at a few files of a split tells before anything is trained. `audit.py` reads all of them."""
 
+from configs.errors import UserError
 from data.dataset import FileSet, ImageSet
+from data.labels import VOID
 from data.names import IMAGE_SUFFIXES
 from data.pixels import claimed_size
 
@@ -11,10 +13,21 @@ MAX_HEADERS = 1000  # samples of which the sizes are compared, evenly spread ove
 def quick_check(images: ImageSet) -> None:
     """Read the first samples of a split, and of as many others as MAX_HEADERS the sizes that the files claim.
 
-    Raises what reading a sample raises: DamagedFileError, and UserError for files that do not fit together.
+    Raises what reading a sample raises: DamagedFileError, and UserError for files that do not fit together; also
+    UserError where every pixel of every label is void. Where the first samples have nothing else, others are read, up
+    to one that has.
     """
-    for index in range(min(NUM_READ, len(images))):
-        images.read(index)
+    has_class = False
+    for index in range(len(images)):
+        if index >= NUM_READ and (has_class or not images.has_labels):
+            break
+        _, label_HW = images.read(index)
+        has_class = has_class or bool((label_HW != VOID).any())
+    if images.has_labels and not has_class:
+        raise UserError(
+            f"{images.describe()}: every pixel of every label is void, so nothing can be learned or scored; correct "
+            "the labels, or the ids or colours that mean void"
+        )
     if not isinstance(images, FileSet) or not images.has_labels:
         return
     for index in range(0, len(images), -(-len(images) // MAX_HEADERS)):

@@ -76,3 +76,16 @@ def test_of_a_large_split_a_bounded_number_of_headers_is_read(
     write_pixels(root / "train" / "labels" / "e.png", np.zeros((5, 6), np.uint8))
     with pytest.raises(UserError, match=r"e\.png is 6x4 but its label"):
         check(config)
+
+
+def test_a_split_of_nothing_but_void_is_refused_and_one_label_with_a_class_is_enough(
+    config: DataConfig, tmp_path: Path
+) -> None:
+    labels = tmp_path / "train" / "labels"
+    for name in NAMES:
+        write_label(labels / f"{name}.png", [[255] * 6] * 4)
+    three = folder_config(tmp_path, class_names=["a", "b", "c"])  # of two, such labels would be taken for masks
+    with pytest.raises(UserError, match=r"train: 6 images, 3 classes: every pixel of every label is void"):
+        check(three)
+    write_label(labels / "f.png", [[255] * 5 + [1]] * 4)
+    check(three)
