@@ -156,3 +156,9 @@ def test_a_training_waits_for_no_library_of_statistics() -> None:
     code = f"import sys, {modules}; print([name for name in ('scipy.stats', 'torchmetrics') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+def test_an_audit_begins_to_read_without_torch() -> None:
+    """Its processes are forked before torch is there, and a fault of a file is answered without it."""
+    done = run_code("import sys, audit, assembly.audit, engine.process.exits; print('torch' in sys.modules)")
+    assert done.stdout.split() == ["False"], done.stderr

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs.errors import FAILED, INTERRUPTED, STOPPED, UserError
-from engine.process.ranks import SaidElsewhere
 from engine.process.stop import Stopped
 from engine.process.terminal import surviving_terminal
 
@@ -19,6 +18,13 @@ OUT_OF_MEMORY = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+
+
+class SaidElsewhere(Exception):
+    """This process of several ends for a reason that another has said."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
 
 
 def guarded(command: Callable[[], int], memory_advice: str) -> int:

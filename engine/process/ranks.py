@@ -18,6 +18,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from configs.errors import FAILED, UserError
+from engine.process.exits import SaidElsewhere
 from engine.process.stop import Stopped, StopRequest
 
 T = TypeVar("T")
@@ -33,13 +34,6 @@ class LostRankError(UserError):
     """Another process of this command has ended; what it had to say, it has said itself."""
 
     exit_code = FAILED
-
-
-class SaidElsewhere(Exception):
-    """This process ends for a reason that another has said."""
-
-    def __init__(self, exit_code: int) -> None:
-        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
