@@ -56,6 +56,8 @@ class Probe:
 
     def gather(self, runtime: Runtime) -> None:
         """Go on as if this rank had been called with the windows of all of them, in the set's order."""
+        if runtime.ranks.size == 1:
+            return
         parts = runtime.ranks.gather(([maps_Khw.cpu() for maps_Khw in self._maps], self._gridding))
         self._maps, self._gridding = [], {}
         for maps, scores_of_period in parts:

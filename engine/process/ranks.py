@@ -122,7 +122,7 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
     """The ranks that torchrun's environment variables name; connected until the block ends."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size <= 1:
-        yield Ranks()
+        yield ALONE
         return
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     backend = "gloo"

@@ -27,10 +27,7 @@ def take_or_train(
     """
     ranks = saver.runtime.ranks
     with ExitStack() as lock:
-        if ranks.is_first:
-            ranks.agree(lambda: lock.enter_context(shared.locked()))
-        else:
-            ranks.agree(lambda: None)
+        ranks.agree(lambda: lock.enter_context(shared.locked()) if ranks.is_first else None)
         content = ranks.of_first(shared.take) if may_take else None
         if content is None:
             train()

@@ -15,7 +15,7 @@ def stage_seed(seed: int, stage: str) -> int:
 
 
 def random_state(runtime: Runtime) -> dict[str, Tensor]:
-    """The states of this process; under `rank_1` and so on those of the others, which draw other masks."""
+    """The states of this process; under `torch_1` and so on those of the others, which draw other masks."""
     own = {"torch": torch.get_rng_state()}
     if runtime.device.type == "cuda":
         own["cuda"] = torch.cuda.get_rng_state()

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from configs.errors import UserError
 from configs.schema import RunConfig, StageConfig, ValidationConfig
 from engine.contracts import DenseModel, KeptMaps, TrainBatches, ValidationBatches
-from engine.evaluation.effective_field import FieldMeasurement, Probe
+from engine.evaluation.effective_field import Probe
 from engine.evaluation.evaluate import certify_identity, evaluate
 from engine.listener import Listener
 from engine.process.stop import Stopped, StopRequest
@@ -186,18 +186,16 @@ class StageRunner:
             num_pictures=self.plan.run.num_pictures,
             check=self.stop.check,
         )
-        measurement = self._measured(probe) if probe is not None else None
+        measurement = None
+        if probe is not None:
+            probe.gather(self.runtime)
+            measurement = probe.measure()
         self._saver.read_clock()
         is_best_of_run = evaluation.scores.mean_iou > self.progress.best_mean_iou
         is_best = self.progress.record(evaluation.scores, measurement.effective_cells if measurement else None)
         self.listener.validated(self.progress, evaluation, measurement, is_best)
         if is_best:
             self._saver.save_best(is_best_of_run, evaluation.confusions_NKK)
-
-    def _measured(self, probe: Probe) -> FieldMeasurement:
-        if self.runtime.ranks.size > 1:
-            probe.gather(self.runtime)
-        return probe.measure()
 
     def _save(self, optimizer: Optimizer) -> None:
         self.listener.flush()
