@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from data.audit.sample import Counts, Problem, ProblemKind, SampleRecord
 from data.dataset import FileSet, ImageSet
 from data.faults import Fault, FaultKind
 from data.names import readable
+from data.skipping import leave_out, may_skip
 
 SKIP_HINT = "replace them, or take the samples out of the split"
 VOID_SHARE = 0.5  # of a split's pixels, from which on it is worth a warning
@@ -90,11 +91,26 @@ def split_findings(split: Split, config: DataConfig) -> Iterator[Finding]:
         yield _failure(split.failure, split.name, config)
     for kind in dict.fromkeys(fault.kind for fault in split.faults):
         yield _opening(kind, split.name, [fault for fault in split.faults if fault.kind == kind])
-    yield from _one_file(split)
     yield from _problems(split, config)
+    split = without_skipped(split, config)
+    yield from _one_file(split)
     yield from _void(split)
     yield from _possible_masks(split, config)
     yield from _image_kinds(split)
+
+
+def without_skipped(split: Split, config: DataConfig) -> Split:
+    """The split as training gets it: without the samples that `config.on_error` lets it skip."""
+    if not isinstance(split.images, FileSet) or not _skips(split, config):
+        return split
+    reasons = {i: record.problems[0].message for i, record in enumerate(split.records) if record.problems}
+    records = [record for record in split.records if not record.problems]
+    return replace(split, images=leave_out(split.images, reasons), records=records)
+
+
+def _skips(split: Split, config: DataConfig) -> bool:
+    num_bad = sum(bool(record.problems) for record in split.records)
+    return config.on_error == "skip" and may_skip(num_bad, len(split.records), config.max_skipped)
 
 
 def _failure(failure: UserError, split: str, config: DataConfig) -> Finding:
@@ -150,7 +166,7 @@ def _problems(split: Split, config: DataConfig) -> Iterator[Finding]:
         for problem in record.problems:
             by_kind[problem.kind].append(problem)
     num_bad = sum(bool(record.problems) for record in split.records)
-    skips = config.on_error == "skip" and num_bad <= config.max_skipped and num_bad < len(split.records)
+    skips = _skips(split, config)
     severity: Severity = "warning" if skips else "error"
     for kind, problems in by_kind.items():
         finding = _of_kind(kind, problems, split, config)

@@ -227,6 +227,30 @@ def test_samples_that_training_would_skip_are_warnings_up_to_their_limit(
     assert found.counts()[severity, "train", "damaged_image"] == 2 and found.exit_code == exit_code
 
 
+def test_labels_of_void_alone_are_an_error_where_the_only_other_sample_would_be_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(tmp_path, "val", "good", 0)
+    image, _ = add(tmp_path, "train", "broken", 1)
+    image.write_bytes(b"")
+    add(tmp_path, "train", "void", 2, halves(255, 255))
+    found = audited(tmp_path, tmp_path / "out", capsys, "data.on_error=skip", "data.max_skipped=1")
+    assert found.counts()["error", "train", "all_void"] == 1 and found.exit_code == 2
+    assert found.counts()["warning", "", "class_in_val_alone"] == 1
+
+
+def test_an_image_that_would_be_skipped_is_not_too_large(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good_folder(tmp_path)
+    _, label = add(tmp_path, "train", "large", 5, halves(0, 1, HEIGHT + 8, WIDTH))
+    label.write_bytes(b"")
+    crops = [f"stage.{stage}.crop_px=[16,24]" for stage in ("frontend", "context", "joint")]
+    words = [*crops, "stage.context.maps=cached", f"cache.root={tmp_path / 'cache'}", "data.on_error=skip"]
+    found = audited(tmp_path, tmp_path / "out", capsys, *words, "data.max_skipped=1")
+    assert found.counts()["warning", "train", "damaged_label"] == 1 and found.exit_code == 0
+    found = audited(tmp_path, tmp_path / "out", capsys, *words, "data.max_skipped=0")
+    assert found.counts()["error", "train", "larger_than_crop"] == 1
+
+
 def test_suggested_overrides_compose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     label_HW = halves(0, 0)
     label_HW[0, :4] = 1  # 4 of 384 pixels

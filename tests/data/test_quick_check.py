@@ -89,3 +89,10 @@ def test_a_split_of_nothing_but_void_is_refused_and_one_label_with_a_class_is_en
         check(three)
     write_label(labels / "f.png", [[255] * 5 + [1]] * 4)
     check(three)
+
+
+def test_files_that_are_image_and_label_in_one_are_refused(config: DataConfig, tmp_path: Path) -> None:
+    """Gray images of ids that mean classes: everything could be read, and a network would be given its own answer."""
+    both = config.folder.model_copy(update={"images": "{split}/labels"})
+    with pytest.raises(UserError, match=r"a\.png is image and label in one"):
+        check(config.model_copy(update={"folder": both}))
