@@ -34,7 +34,8 @@ class FieldMeasurement(NamedTuple):
 class Probe:
     """Called with every window of a validation: keeps some maps and scores the gridding; `measure` sums up.
 
-    Where several ranks score, each calls its own, and `gather` makes one of them all.
+    Of windows of several sizes the first of the largest are kept: with the parts of a set the largest is that of the
+    whole, the first is not. Where several ranks score, each calls its own, and `gather` makes one of them all.
     """
 
     context: nn.Module
@@ -51,6 +52,8 @@ class Probe:
 
     def _keep(self, maps: Iterable[Tensor]) -> None:
         for maps_Khw in maps:
+            if self._maps and _extent(maps_Khw) > _extent(self._maps[0]):
+                self._maps.clear()
             if len(self._maps) < NUM_MAPS and (not self._maps or maps_Khw.shape == self._maps[0].shape):
                 self._maps.append(maps_Khw.float().clone())  # measured without autocast
 
@@ -69,6 +72,12 @@ class Probe:
         gradient_hw = central_gradient(self.context, torch.stack(self._maps))
         scores = {period: float(np.mean(values)) for period, values in self._gridding.items()}
         return FieldMeasurement(effective_cells(gradient_hw), sigma_cells(gradient_hw), scores, gradient_hw)
+
+
+def _extent(maps_Khw: Tensor) -> tuple[int, int]:
+    """Cells, and rows, which tell a tall map from a wide one of as many."""
+    height, width = maps_Khw.shape[-2:]
+    return height * width, height
 
 
 def central_gradient(context: nn.Module, maps_BKhw: Tensor) -> NDArray[np.float64]:
