@@ -50,9 +50,10 @@ def _large_images(config: Config, train: Split) -> Iterator[Finding]:
     crop_px = max((getattr(config.stage, stage).crop_px for stage in config.stages), key=math.prod)
     indices = [i for i, size_px in _seen_sizes(config, train).items() if min(size_px) >= FAR_LARGER * max(crop_px)]
     if indices:
-        what = f"images of more than {FAR_LARGER} crops on each side, crop_px={listing(crop_px)}: {len(indices):,}"
+        what = f"images of {FAR_LARGER} crops or more on each side, crop_px={listing(crop_px)}: {len(indices):,}"
         advice = "a crop shows a small part of them; data.resize says at what size the network sees images, for example"
-        overrides = [f"data.resize.short_px={2 * max(crop_px)}"]
+        others = config.data.resize.model_dump(exclude={"short_px"}, exclude_none=True)  # an image has one size
+        overrides = [*(f"data.resize.{key}=null" for key in others), f"data.resize.short_px={2 * max(crop_px)}"]
         yield Finding("note", "large_image_for_crop", train.name, what, advice, _places(train, indices), overrides)
 
 
