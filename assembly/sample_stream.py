@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from assembly.feed import Feed
 from configs.errors import UserError
 from configs.schema import VOID, Config, StageConfig
+from data.class_counts import Counts
 from data.dataset import ImageSet
 from data.loaders import Batch
 from engine.contracts import TrainBatches
@@ -22,7 +22,6 @@ MOST_SAMPLES = 3000  # a look, not a pass over COCO
 MOST_UNREADABLE = 20  # after so many samples that cannot be read the rest is left alone
 ONE_CHANNEL = 1e-9  # width of a front end whose layers have a single channel
 
-Counts = NDArray[np.int64]
 Log = Callable[[str], None]
 
 

@@ -11,7 +11,8 @@ from configs.errors import UserError
 from configs.schema import VOID, DataConfig
 from data.audit.findings import Finding, Place, Severity
 from data.audit.label_values import masks, strange_values, wrong_samples
-from data.audit.sample import Counts, Problem, ProblemKind, SampleRecord
+from data.audit.sample import Problem, ProblemKind, SampleRecord
+from data.class_counts import Counts
 from data.dataset import FileSet, ImageSet
 from data.faults import Fault, FaultKind
 from data.names import readable
