@@ -8,7 +8,7 @@ import torch
 
 from assembly.feed import Feed
 from configs.errors import UserError
-from configs.schema import Config
+from configs.schema import CROP_MULTIPLE_PX, Config
 from data.audit.findings import Finding, Place, listing
 from data.audit.split import Split
 from data.dataset import FileSet, ImageSet
@@ -18,7 +18,6 @@ from data.transforms import refuse_cut
 from engine.runtime import Runtime
 from models.build import build_segmenter
 
-CROP_MULTIPLE_PX = 8  # as the schema says
 FAR_LARGER = 4  # crops along a side, from which on a resize is worth a try
 
 
@@ -41,7 +40,9 @@ def _small_images(config: Config, train: Split) -> Iterator[Finding]:
         indices = [i for i, size_px in sizes_px.items() if size_px[0] < height or size_px[1] < width]
         if indices:
             what = f"images smaller than crop_px={listing((height, width))} of {', '.join(stages)}: {len(indices):,}"
-            advice = "they are padded, and void there; if most are, lower stage.*.crop_px (multiples of 8)"
+            advice = (
+                f"they are padded, and void there; if most are, lower stage.*.crop_px (multiples of {CROP_MULTIPLE_PX})"
+            )
             yield Finding("note", "small_image", train.name, what, advice, _places(train, indices))
 
 
