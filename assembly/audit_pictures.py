@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from assembly.sample_stream import Log, SampleStream, chosen_samples, has_enough, sample_stream
+from assembly.sample_stream import SampleStream, chosen_samples, has_enough, sample_stream
 from configs.errors import UserError, cannot_write
 from configs.schema import VOID, Config
 from data.class_counts import Counts, pixels_of_values
 from data.dataset import ImageSet
+from data.store import Log
 from engine.reporting.blending import blended
 from engine.reporting.contact_sheet import Tile, class_entries, contact_sheet, failed_picture, fitted_size
 from engine.reporting.legend import per_cent

@@ -4,9 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-import torch
-
-from assembly.feed import Feed
+from assembly.audit_feed import audit_feed
 from configs.errors import UserError
 from configs.schema import CROP_MULTIPLE_PX, Config
 from data.audit.findings import Finding, Place, listing
@@ -15,8 +13,6 @@ from data.dataset import FileSet, ImageSet
 from data.resize import resized_size
 from data.store import CacheTooSmall
 from data.transforms import refuse_cut
-from engine.runtime import Runtime
-from models.build import build_segmenter
 
 FAR_LARGER = 4  # crops along a side, from which on a resize is worth a try
 
@@ -83,7 +79,8 @@ def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
     if train_set is None or val_set is None:
         return
     try:
-        _feed(config, train_set, val_set).check_kept_maps(stage.model_copy(update={"crop_px": largest_px}))
+        feed = audit_feed(config, train_set, val_set, log=lambda line: None)
+        feed.check_kept_maps(stage.model_copy(update={"crop_px": largest_px}))
     except CacheTooSmall as error:
         what = str(error).partition("; ")[0]
         advice = "remove folders there, set stage.context.maps=computed, or add"
@@ -93,16 +90,6 @@ def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
 def _in_cells(size_px: int) -> int:
     """The next size that a crop may have."""
     return -(-size_px // CROP_MULTIPLE_PX) * CROP_MULTIPLE_PX
-
-
-def _feed(config: Config, train_set: ImageSet, val_set: ImageSet) -> Feed:
-    """Of a network without weights, which takes no memory: layers and margin decide how large maps are."""
-    with torch.device("meta"):
-        model, _ = build_segmenter(
-            config.model.model_copy(update={"pretrained": None}), train_set.classes.num_classes, (), seed=0
-        )
-    runtime = Runtime(torch.device("cpu"), "float32", 1)
-    return Feed(config, train_set, val_set, model, runtime, log=lambda line: None, check=lambda: None)
 
 
 def _as_if_readable(split: Split) -> ImageSet | None:
