@@ -15,8 +15,9 @@ from configs.schema import AuditConfig
 from data.audit.across import findings_across
 from data.audit.findings import Finding, counted, listing
 from data.audit.reading import num_cores, read_all
-from data.audit.split import Split, split_findings
+from data.audit.split import Split
 from data.audit.statistics import SplitStatistics, statistics_of
+from data.audit.within import findings_within
 from data.build import open_images
 from data.faults import Fault
 from data.splits import group_lines
@@ -71,7 +72,7 @@ def _findings(config: AuditConfig, splits: Sequence[Split]) -> list[Finding]:
     from assembly.audit_sizes import size_findings  # torch, which the processes that read do without
 
     train, val = splits[0], splits[-1]
-    findings = [finding for split in splits for finding in split_findings(split, config.data)]
+    findings = [finding for split in splits for finding in findings_within(split, config.data)]
     findings += [*findings_across(train, val), *size_findings(config, train, val)]
     if train.images and val.images:
         warnings = [line for line in group_lines(train.images, val.images) if line.startswith("warning: ")]
