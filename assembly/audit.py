@@ -15,8 +15,9 @@ from configs.schema import AuditConfig
 from data.audit.across import findings_across
 from data.audit.findings import Finding, counted, listing
 from data.audit.reading import num_cores, read_all
-from data.audit.split import Split, split_findings, without_skipped
+from data.audit.split import Split
 from data.audit.statistics import SplitStatistics, statistics_of
+from data.audit.within import findings_within
 from data.build import open_images
 from data.faults import Fault
 from data.splits import group_lines
@@ -70,8 +71,8 @@ def _read(config: AuditConfig, name: str) -> Split:
 def _findings(config: AuditConfig, splits: Sequence[Split]) -> list[Finding]:
     from assembly.audit_sizes import size_findings  # torch, which the processes that read do without
 
-    train, val = (without_skipped(split, config.data) for split in (splits[0], splits[-1]))
-    findings = [finding for split in splits for finding in split_findings(split, config.data)]
+    train, val = (split.without_skipped(config.data) for split in (splits[0], splits[-1]))
+    findings = [finding for split in splits for finding in findings_within(split, config.data)]
     findings += [*findings_across(train, val), *size_findings(config, train, val)]
     if train.images and val.images:
         warnings = [line for line in group_lines(train.images, val.images) if line.startswith("warning: ")]
@@ -133,7 +134,7 @@ def _picture_lines(config: AuditConfig, splits: Sequence[Split], folder: Path) -
     sheets = write_contact_sheets({split.name: split.images for split in splits if split.images}, folder)
     if sheets:
         yield f"images with their labels: {', '.join(map(relative, sheets))}"
-    train_set = without_skipped(splits[0], config.data).images
+    train_set = splits[0].without_skipped(config.data).images
     if config.pictures and train_set:
         paths = write_training_samples(config, train_set, config.pictures, folder, print)
         samples = [path for path in paths if path.parent == folder]

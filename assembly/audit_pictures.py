@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from assembly.sample_stream import Counts, Log, SampleStream, chosen_samples, has_enough, sample_stream
+from assembly.sample_stream import SampleStream, chosen_samples, has_enough, sample_stream
 from configs.errors import UserError, cannot_write
 from configs.schema import VOID, Config
+from data.class_counts import Counts, pixels_of_values
 from data.dataset import ImageSet
+from data.store import Log
 from engine.reporting.blending import blended
 from engine.reporting.contact_sheet import Tile, class_entries, contact_sheet, failed_picture, fitted_size
 from engine.reporting.legend import per_cent
@@ -80,7 +81,7 @@ def _choices(stream: SampleStream, names: Sequence[str], num_pictures: int) -> l
     counts_NV = np.zeros((stream.length, NUM_VALUES), np.int64)
     with tqdm(total=stream.length, desc="training samples", unit="sample", disable=None, leave=False) as bar:
         for position, batch in stream.samples():
-            counts_NV[len(positions)] = _counts(batch.labels_BHW.numpy())
+            counts_NV[len(positions)] = pixels_of_values(batch.labels_BHW.numpy())
             positions.append(position)
             bar.update()
             if has_enough(counts_NV[: len(positions)], len(names), num_pictures):
@@ -102,7 +103,7 @@ def _write_samples(
     for number, choice in enumerate(choices, first):
         batch = stream.sample(choice.position)
         image_HW3, label_HW = batch.images_B3HW[0].numpy().transpose(1, 2, 0), batch.labels_BHW[0].numpy()
-        counts = _counts(label_HW)
+        counts = pixels_of_values(label_HW)
         totals += counts
         target = "void" if choice.value == VOID else classes.names[choice.value]
         shares = counts / label_HW.size
@@ -150,16 +151,12 @@ def _image_tile(images: ImageSet, index: int) -> tuple[Tile, Counts]:
         picture = failed_picture(message or type(error).__name__, (SPLIT_IMAGE_PX, SPLIT_IMAGE_PX * 3 // 4))
         return Tile(picture, [name, "cannot be read"]), np.zeros(NUM_VALUES, np.int64)
     height, width = label_HW.shape
-    counts = _counts(label_HW)
+    counts = pixels_of_values(label_HW)
     size = fitted_size((width, height), SPLIT_IMAGE_PX, SPLIT_IMAGE_PX)
     image = Image.fromarray(image_HW3).resize(size, Image.Resampling.BOX)
     label = Image.fromarray(label_HW).resize(size, Image.Resampling.NEAREST)
     picture = blended(np.asarray(image), np.asarray(label), images.classes.palette)
     return Tile(picture, [name, f"{width}x{height}; void {per_cent(counts[VOID] / label_HW.size)}"]), counts
-
-
-def _counts(label: NDArray[np.uint8]) -> Counts:
-    return np.bincount(label.ravel(), minlength=NUM_VALUES)
 
 
 def _file_name(text: str) -> str:

@@ -4,21 +4,16 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-import torch
-
-from assembly.feed import Feed
+from assembly.audit_feed import audit_feed
 from configs.errors import UserError
-from configs.schema import Config
+from configs.schema import CROP_MULTIPLE_PX, Config
 from data.audit.findings import Finding, Place, listing
 from data.audit.split import Split
 from data.dataset import FileSet, ImageSet
 from data.resize import resized_size
 from data.store import CacheTooSmall
 from data.transforms import refuse_cut
-from engine.runtime import Runtime
-from models.build import build_segmenter
 
-CROP_MULTIPLE_PX = 8  # as the schema says
 FAR_LARGER = 4  # crops along a side, from which on a resize is worth a try
 
 
@@ -41,7 +36,9 @@ def _small_images(config: Config, train: Split) -> Iterator[Finding]:
         indices = [i for i, size_px in sizes_px.items() if size_px[0] < height or size_px[1] < width]
         if indices:
             what = f"images smaller than crop_px={listing((height, width))} of {', '.join(stages)}: {len(indices):,}"
-            advice = "they are padded, and void there; if most are, lower stage.*.crop_px (multiples of 8)"
+            advice = (
+                f"they are padded, and void there; if most are, lower stage.*.crop_px (multiples of {CROP_MULTIPLE_PX})"
+            )
             yield Finding("note", "small_image", train.name, what, advice, _places(train, indices))
 
 
@@ -50,9 +47,10 @@ def _large_images(config: Config, train: Split) -> Iterator[Finding]:
     crop_px = max((getattr(config.stage, stage).crop_px for stage in config.stages), key=math.prod)
     indices = [i for i, size_px in _seen_sizes(config, train).items() if min(size_px) >= FAR_LARGER * max(crop_px)]
     if indices:
-        what = f"images of more than {FAR_LARGER} crops on each side, crop_px={listing(crop_px)}: {len(indices):,}"
+        what = f"images of {FAR_LARGER} crops or more on each side, crop_px={listing(crop_px)}: {len(indices):,}"
         advice = "a crop shows a small part of them; data.resize says at what size the network sees images, for example"
-        overrides = [f"data.resize.short_px={2 * max(crop_px)}"]
+        others = config.data.resize.model_dump(exclude={"short_px"}, exclude_none=True)  # an image has one size
+        overrides = [*(f"data.resize.{key}=null" for key in others), f"data.resize.short_px={2 * max(crop_px)}"]
         yield Finding("note", "large_image_for_crop", train.name, what, advice, _places(train, indices), overrides)
 
 
@@ -81,7 +79,8 @@ def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
     if train_set is None or val_set is None:
         return
     try:
-        _feed(config, train_set, val_set).check_kept_maps(stage.model_copy(update={"crop_px": largest_px}))
+        feed = audit_feed(config, train_set, val_set, log=lambda line: None)
+        feed.check_kept_maps(stage.model_copy(update={"crop_px": largest_px}))
     except CacheTooSmall as error:
         what = str(error).partition("; ")[0]
         advice = "remove folders there, set stage.context.maps=computed, or add"
@@ -91,16 +90,6 @@ def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
 def _in_cells(size_px: int) -> int:
     """The next size that a crop may have."""
     return -(-size_px // CROP_MULTIPLE_PX) * CROP_MULTIPLE_PX
-
-
-def _feed(config: Config, train_set: ImageSet, val_set: ImageSet) -> Feed:
-    """Of a network without weights, which takes no memory: layers and margin decide how large maps are."""
-    with torch.device("meta"):
-        model, _ = build_segmenter(
-            config.model.model_copy(update={"pretrained": None}), train_set.classes.num_classes, (), seed=0
-        )
-    runtime = Runtime(torch.device("cpu"), "float32", 1)
-    return Feed(config, train_set, val_set, model, runtime, log=lambda line: None, check=lambda: None)
 
 
 def _as_if_readable(split: Split) -> ImageSet | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from assembly.data_check import naming_audit
 from assembly.feed import Feed
 from configs.errors import UserError
 from configs.schema import Config, LossConfig, StageConfig, WeightRule
@@ -22,9 +23,12 @@ def with_class_statistics(run: Run, feed: Feed) -> RunHeader:
     A run that goes on keeps the weights that it began with. Raises UserError where its labels have become others.
     """
     rules = _rules(feed.config)
-    if not rules and feed.balance is None:
-        return run.header
-    names, pixels_C, resumed = feed.train_set.classes.names, feed.class_counts_NC.sum(axis=0), run.resumed or {}
+    with naming_audit():
+        balance = feed.balance
+        if not rules and balance is None:
+            return run.header
+        pixels_C = feed.class_counts_NC.sum(axis=0)
+    names, resumed = feed.train_set.classes.names, run.resumed or {}
     for name, then, now in zip(names, resumed.get("class_pixels", []), pixels_C, strict=False):
         if then != now:
             raise UserError(
@@ -34,7 +38,7 @@ def with_class_statistics(run: Run, feed: Feed) -> RunHeader:
     earlier = {stage: weights for stage, weights in resumed.get("class_weights", {}).items()
                if resumed["config"]["stage"][stage]["loss"]["class_weights"] == rules.get(stage)}  # fmt: skip
     weights = {stage: earlier.get(stage) or class_weights(rule, pixels_C) for stage, rule in rules.items()}
-    for line in class_table(names, pixels_C, feed.balance, {f"weight, {stage}": weights[stage] for stage in rules}):
+    for line in class_table(names, pixels_C, balance, {f"weight, {stage}": weights[stage] for stage in rules}):
         feed.log(line)
     return replace(run.header, class_pixels=pixels_C.tolist(), class_weights=weights)
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from assembly.data_check import naming_audit
 from configs.files import FOLDER
 from configs.schema import Config, StageConfig
 from data.balance import ClassBalance
@@ -65,8 +64,7 @@ class Feed:
         """Pixels of every class in every training label. Raises UserError where a label cannot be read."""
         identity = {"images": self._identity_of(self.train_set), "made_by": made_by(LABELS_CODE)}
         threads = self.config.runtime.workers
-        with naming_audit():
-            return open_counts(self.config.cache, identity, self.train_set, threads, self.log, self._locked, self.check)
+        return open_counts(self.config.cache, identity, self.train_set, threads, self.log, self._locked, self.check)
 
     @cached_property
     def balance(self) -> ClassBalance | None:

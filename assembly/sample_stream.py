@@ -1,29 +1,23 @@
 """The samples that training would get, one by one, and which of them show every class."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from assembly.feed import Feed
+from assembly.audit_feed import audit_feed
 from configs.errors import UserError
 from configs.schema import VOID, Config, StageConfig
+from data.class_counts import Counts
 from data.dataset import ImageSet
 from data.loaders import Batch
+from data.store import Log
 from engine.contracts import TrainBatches
-from engine.runtime import Runtime
 from engine.training.random_state import stage_seed
-from models.build import build_segmenter
 
 MOST_SAMPLES = 3000  # a look, not a pass over COCO
 MOST_UNREADABLE = 20  # after so many samples that cannot be read the rest is left alone
-ONE_CHANNEL = 1e-9  # width of a front end whose layers have a single channel
-
-Counts = NDArray[np.int64]
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -69,17 +63,11 @@ def sample_stream(config: Config, train_set: ImageSet, log: Log) -> SampleStream
     # Position p of the stream is the same sample whatever the batch is.
     single = settings.model_copy(update={"batch": 1, "accumulation": 1})
     seed, length = stage_seed(config.seed, stage), min(len(train_set), settings.steps * settings.batch, MOST_SAMPLES)
-    batches = _feed(config, train_set, log).batches(single, seed)
+    # Nothing is scored: the second set is only there because a feed has two.
+    batches = audit_feed(config, train_set, train_set, log).batches(single, seed)
     alone = config.model_copy(update={"runtime": config.runtime.model_copy(update={"workers": 0})})
-    return SampleStream(stage, length, batches, _feed(alone, train_set, lambda _: None).batches(single, seed), log)
-
-
-def _feed(config: Config, train_set: ImageSet, log: Log) -> Feed:
-    """As training has it, but for its network's width: what is read depends on the margin alone. Nothing is scored."""
-    narrow = config.model.frontend.model_copy(update={"width": ONE_CHANNEL})
-    model_config = config.model.model_copy(update={"frontend": narrow, "pretrained": None})
-    model, _ = build_segmenter(model_config, train_set.classes.num_classes, config.data.mean_rgb, config.seed)
-    return Feed(config, train_set, train_set, model, Runtime(torch.device("cpu"), "float32", 1), log, lambda: None)
+    batches_alone = audit_feed(alone, train_set, train_set, lambda line: None).batches(single, seed)
+    return SampleStream(stage, length, batches, batches_alone, log)
 
 
 def _of_images(batch: object) -> Batch:

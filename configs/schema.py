@@ -85,7 +85,10 @@ Scale = Annotated[float, Field(gt=0, le=4)]
 # Height and width of what is scored, in pixels.
 Size = Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=2, max_length=2)]
 OptionalSize = Annotated[list[Annotated[int, Field(ge=8)]], none_or(2)]
-CropSize = Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=2, max_length=2)]
+CROP_MULTIPLE_PX = 8
+CropSize = Annotated[
+    list[Annotated[int, Field(ge=CROP_MULTIPLE_PX, multiple_of=CROP_MULTIPLE_PX)]], Field(min_length=2, max_length=2)
+]
 MeanRgb = Annotated[list[Annotated[float, Field(ge=0, le=255)]], none_or(3)]
 
 CocoSplit = Literal["train2014", "val2014", "train2017", "val2017"]

