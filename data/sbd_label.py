@@ -11,6 +11,7 @@ from configs.errors import DamagedFileError
 from data.dataset import SAMPLE_HINT
 from data.labels import Labels
 from data.names import readable
+from data.pixels import is_pipe_or_device
 
 MOST_BYTES = 2**24  # of a file, and of what it unpacks to; SBD's own labels have 500x500 pixels of one byte
 HEADER_BYTES, TAG_BYTES = 128, 8  # of the file; of each of its elements, type and length
@@ -35,6 +36,8 @@ def read_sbd(path: Path) -> Labels:
 
 def _unpacked(path: Path) -> bytes:
     """The file with its compressed elements unpacked: scipy would unpack them whatever their size."""
+    if is_pipe_or_device(path):
+        raise ValueError("a pipe or a device")
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"larger than {MOST_BYTES >> 20} MiB")
     content = path.read_bytes()

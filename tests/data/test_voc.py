@@ -1,6 +1,7 @@
 """Pascal VOC, and its training split augmented by the Semantic Boundaries Dataset."""
 
 import hashlib
+import os
 import tarfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +51,15 @@ def test_a_damaged_sbd_label_is_named(tmp_path: Path) -> None:
         label.write_bytes(content)
         with pytest.raises(DamagedFileError, match=r"s\.mat: not a label of SBD"):
             open_images(config, "train_aug").read(2)
+
+
+def test_a_pipe_is_no_sbd_label(tmp_path: Path) -> None:
+    config = write_voc(tmp_path / "voc").model_copy(update={"sbd_root": str(write_sbd(tmp_path / "sbd"))})
+    label = tmp_path / "sbd" / "benchmark_RELEASE" / "dataset" / "cls" / "s.mat"
+    label.unlink()
+    os.mkfifo(label)  # nobody writes into it: to open it would be to wait for ever
+    with pytest.raises(DamagedFileError, match=r"s\.mat: not a label of SBD .*a pipe or a device"):
+        open_images(config, "train_aug").read(2)
 
 
 def test_download_fetches_voc_once_and_only_where_it_is_missing(
