@@ -171,6 +171,22 @@ def test_what_one_process_cannot_read_ends_all_and_is_said_once(folder: Path) ->
     assert said.count("5.png: label id 9") == 1 and 'train.py", line' not in said and "was killed" not in said
 
 
+def test_ctrl_c_ends_all_processes_and_is_said_once(folder: Path, alone: dict[str, Any]) -> None:
+    for number in range(4):
+        write_pixels(folder / "large" / f"{number}.png", noise(1500, 1500, seed=number))
+    process = ranks.start(
+        folder, 2, "predict.py", "checkpoint=alone/best.pt", "input=large", "threads=1", "output=interrupted"
+    )
+    ranks.wait_until((folder / "interrupted" / "predictions.json").exists)
+    workers = ranks.children(process.pid)
+    for worker in workers:
+        os.kill(worker, signal.SIGINT)
+    assert process.wait(ranks.TIMEOUT_S) == 1
+    output = (folder / "output.txt").read_text()
+    assert output.count("predict.py: interrupted") == 1 and "Traceback" not in output[: output.index("interrupted")]
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers), "no orphan"
+
+
 @pytest.mark.parametrize(
     ("program", "more", "message"),
     [

@@ -17,7 +17,7 @@ from torch import Tensor, distributed
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from configs.errors import FAILED, UserError
+from configs.errors import FAILED, INTERRUPTED, UserError
 from engine.process.exits import SaidElsewhere
 from engine.process.stop import Stopped, StopRequest
 
@@ -138,9 +138,10 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
         yield Ranks(rank, size, local_rank, local_size)
     except Stopped:
         raise
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:  # Ctrl-C in a terminal reaches all of them
         if not voice.may_say(error):
-            raise SaidElsewhere(getattr(error, "exit_code", FAILED)) from error
+            interrupted = isinstance(error, KeyboardInterrupt)
+            raise SaidElsewhere(INTERRUPTED if interrupted else getattr(error, "exit_code", FAILED)) from error
         raise
     finally:
         distributed.destroy_process_group()
@@ -157,7 +158,7 @@ class Voice:
     def __init__(self, store: PrefixStore) -> None:
         self._store = store
 
-    def may_say(self, error: Exception) -> bool:
+    def may_say(self, error: BaseException) -> bool:
         """Whether no rank has said the same; that another has ended, whether none has said anything."""
         text = "" if isinstance(error, LostRankError) else f"{type(error).__name__}: {error}"
         try:
