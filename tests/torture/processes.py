@@ -76,6 +76,9 @@ class Process:
     def _do(self, work: Callable[[], int]) -> None:
         code = 1
         try:
+            # `nohup` and a shell's & have these ignored, and tries send them.
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.setsid()
             with self.output.open("a") as file:
                 os.dup2(file.fileno(), sys.stdout.fileno())
