@@ -170,6 +170,59 @@ def test_a_signal_to_the_group_saves_and_the_rest_ends_with_the_same_bits(
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
 
 
+KEPT = [
+    *TINY,
+    "stage.context.maps=cached",
+    "stage.context.crop_px=[192,192]",
+    "stages=[frontend,context]",
+    "run.save_steps=1",
+]
+MOMENTS = {  # what is going on when the signal comes: a function of that moment, and what else is to be done then
+    "an image is scored": ("engine.evaluation.evaluate", "answer", "pass"),
+    "maps are computed": ("assembly.feed", "frontend_maps_in_blocks", "pass"),
+    "another process has the lock": ("assembly.feed", "locked", "hold(arguments[0])"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained_on_kept_maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kept")
+    done = run(folder, "train.py", *KEPT, "run.dir=run", "cache.root=cache")
+    assert done.returncode == 0, done.stderr
+    return folder / "run" / "last.pt"
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_between_steps_is_obeyed_soon_and_the_rest_ends_with_the_same_bits(
+    moment: str, trained_on_kept_maps: Path, tmp_path: Path
+) -> None:
+    module, name, deed = MOMENTS[moment]
+    words = [*KEPT, "run.dir=run", "cache.root=cache"]
+    script = (
+        f"import os, signal, sys; import {module}, train; from configs.compose import compose\n"
+        "from engine.runs.files import FileLock\n"
+        "held, calls = [], []\n"
+        "def hold(path):\n    held.append(FileLock(path))\n    assert held[0].acquire()\n"
+        f"function = {module}.{name}\n"
+        "def interrupted(*arguments, **settings):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 1:\n"
+        f"        {deed}\n"
+        "        os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "    assert len(calls) <= 2, 'work goes on'\n"
+        "    return function(*arguments, **settings)\n"
+        f"{module}.{name} = interrupted\n"
+        f"sys.exit(train.run(compose({words!r})))"
+    )
+    done = run_script(tmp_path, script)
+    assert done.returncode == 75, done.stderr
+    assert "SIGUSR1" in done.stdout and "resume with" in done.stdout
+    done = run(tmp_path, "train.py", *words, "resume=auto")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = weights_of(tmp_path / "run" / "last.pt"), weights_of(trained_on_kept_maps)
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_ctrl_c_in_a_pipeline_saves_though_its_reader_dies_first(tmp_path: Path) -> None:
     """As under `| tee`: the reader gets the signal, too, and is gone before the run has said a word."""
     process = start_and_wait_for(tmp_path, "run/last.pt", *TINY, "run.dir=run", "run.save_steps=1")

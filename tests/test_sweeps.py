@@ -26,6 +26,7 @@ from configs.schema import Config
 from engine.runs import checkpoint
 from engine.sweeps.sweep import JobResult
 from tests.helpers.programs import ROOT, run
+from tests.helpers.ranks import wait_until
 from tests.helpers.small_runs import small_run
 
 TINY = [
@@ -173,6 +174,23 @@ def test_a_launcher_runs_the_jobs_elsewhere_and_the_exit_code_still_tells(tmp_pa
     page = done.stdout[done.stdout.index("\ndone: 1 job finished, 1 failed\n") :]
     reason = status(tmp_path / "swept" / found["failed"])["reason"]
     assert f"  failed (exit code 2): {found['failed']}: {reason}\nleaderboard: swept/leaderboard.md\n" in page
+
+
+def test_a_job_whose_time_is_up_is_queued_once_more_and_goes_on_by_itself(tmp_path: Path) -> None:
+    """submitit's local executor stands for Slurm: both send SIGUSR2 to the process that it has started."""
+    local = ["hydra/launcher=submitit_local", "stages=[frontend]", "stage.frontend.steps=40", "run.save_steps=1"]
+    words = ["-m", *TINY, *local, "stage.frontend.validate_steps=40", "seed=1", "run.root=swept"]
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    printed = tmp_path / "output.txt"
+    with printed.open("w") as output:
+        running = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output)
+    wait_until(lambda: running.poll() is not None or list((tmp_path / "swept").rglob("last.pt")))
+    (log,) = (tmp_path / "swept").rglob("log.txt")
+    found = subprocess.run(["pgrep", "-f", f"submitit.core._submit .*{tmp_path.name}"], capture_output=True, text=True)
+    (pid,) = map(int, found.stdout.split())
+    os.kill(pid, signal.SIGUSR2)
+    assert running.wait(240) == 0, printed.read_text()
+    assert "stopped by" in log.read_text() and "done: 1 job finished, 0 failed\n" in printed.read_text()
 
 
 def test_optuna_looks_for_the_best_schedule_and_keeps_what_is_null(tmp_path: Path) -> None:

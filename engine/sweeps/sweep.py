@@ -116,9 +116,16 @@ class Sweep:
         return _named(self.root, name[:100], [*self.flags, *fixed], varied)
 
     def _stopped(self, code: int) -> float:
-        """End the sweep, if this is its first process: the jobs that are left are not begun."""
+        """End the sweep, if this is its first process: the jobs that are left are not begun.
+
+        In a launcher's process the launcher decides; submitit requeues a job whose time is up, which then goes on.
+        """
         if os.getpid() == self.process:
             sys.exit(code)
+        try:
+            self.stop.hand_on()
+        except Exception as error:  # noted as stopped; the other jobs go on
+            print(f"    {error}", flush=True)
         return 0.0
 
     def finish(self) -> int:

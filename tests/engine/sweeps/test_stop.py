@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from configs.errors import AGAIN_S
+from engine.process.stop import stop_signals
+from engine.sweeps import stop as sweep_stop
 from engine.sweeps.job import run_job
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -68,6 +70,8 @@ import hydra
 from assembly.command import Command
 from configs.files import FOLDER
 from configs.schema import Config
+from engine.process.stop import stop_signals
+from engine.sweeps import stop as sweep_stop
 from engine.sweeps.job import run_job
 from engine.sweeps.sweep import JobResult
 
@@ -249,3 +253,27 @@ def test_a_server_that_is_killed_takes_its_job_along_and_the_next_job_gets_anoth
     os.kill(parent.pid, signal.SIGTERM)
     printed = parent.communicate(timeout=60)[0]
     assert parent.returncode == 75 and "stopped: 0 jobs finished, 1 failed, 1 stopped" in printed
+
+
+@pytest.mark.parametrize("whole_sweep_stops", [False, True])
+def test_a_launcher_answers_the_signal_to_its_own_process_unless_the_whole_sweep_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_sweep_stops: bool
+) -> None:
+    monkeypatch.setattr(sweep_stop, "_signals", [])
+    monkeypatch.setattr(sweep_stop, "_handlers", {})
+    before = {number: signal.getsignal(number) for number in stop_signals()}
+    answered: list[int] = []
+    signal.signal(signal.SIGUSR2, lambda number, _: answered.append(number))
+    stop = sweep_stop.SweepStop(tmp_path / "stop", os.getpid() + 1)
+    try:
+        for _ in range(2):  # jobs of one process
+            stop.listen()
+        os.kill(os.getpid(), signal.SIGUSR2)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert stop.count() == 1 and answered == []
+    if whole_sweep_stops:
+        (tmp_path / "stop").touch()
+    stop.hand_on()
+    assert answered == ([] if whole_sweep_stops else [signal.SIGUSR2])
