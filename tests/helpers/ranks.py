@@ -6,18 +6,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from tests.helpers.programs import ROOT
 
 TIMEOUT_S = 240
 
 
-def start(folder: Path, number: int, program: str, *words: str, restarts: int = 0) -> "subprocess.Popen[str]":
-    """torchrun, with its output and that of its processes in `folder`/output.txt."""
+def start(
+    folder: Path, number: int, program: str, *words: str, restarts: int = 0, output: IO[bytes] | None = None
+) -> "subprocess.Popen[str]":
+    """torchrun; what it and its processes print goes to `folder`/output.txt, or to `output`, which is closed here."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={number}"]
     command = [*torchrun, f"--max-restarts={restarts}", str(ROOT / program), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with (folder / "output.txt").open("w") as output:
+    with output or (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, text=True, env=environment)
 
 

@@ -7,7 +7,7 @@ from engine.contracts import DenseModel, TrainBatches
 from engine.listener import SilentListener
 from engine.process.stop import StopRequest
 from engine.runs.progress import Progress
-from engine.runtime import choose_runtime
+from engine.runtime import Runtime, choose_runtime
 from engine.training.loop import StageLoop
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import build_optimizer
@@ -25,15 +25,17 @@ class Record(SilentListener):
         self.norms.append(gradient_norm)
 
 
-def run_stage(stage: str, model: DenseModel, config: StageConfig, batches: TrainBatches) -> Record:
-    """All steps of the stage, in the model's own precision with one thread; nothing is validated or saved."""
+def run_stage(
+    stage: str, model: DenseModel, config: StageConfig, batches: TrainBatches, runtime: Runtime | None = None
+) -> Record:
+    """All steps of the stage, by default in float32 with one thread; nothing is validated or saved."""
     record = Record()
     loop = StageLoop(
         config=config,
         model=model,
         optimizer=build_optimizer(config.optimizer, model.named_parameters()),
         loss=CrossEntropy(config.loss, model.stride, model.node_offset_px, model.head),
-        runtime=choose_runtime(RuntimeConfig(precision="float32", threads=1)),
+        runtime=runtime or choose_runtime(RuntimeConfig(precision="float32", threads=1)),
         listener=record,
         stop=StopRequest(),
         save_steps=config.steps,

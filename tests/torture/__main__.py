@@ -30,6 +30,7 @@ CAMPAIGNS: dict[str, Campaign] = {
 PROGRESS_S = 15.0  # between two lines
 SHARED_MEMORY = Path("/dev/shm")
 OF_TORCH = "torch_*"  # the names of its pieces there
+OF_TORCHRUN = "torchelastic_"  # the folders that every torchrun leaves, whatever it starts
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -98,7 +99,8 @@ def _with_leftovers(campaign: Campaign, setting: Setting) -> Iterator[Outcome]:
         traceback.print_exc()
         yield Outcome(f"{setting.folder.name} to its end", -1, "broke off, see above")
     left = [f"process {command}" for command in processes.orphans()]
-    left += [str(path.relative_to(setting.folder)) for path in [*temporary.iterdir(), *setting.folder.rglob(".*.tmp")]]
+    files = [path for path in temporary.iterdir() if not path.name.startswith(OF_TORCHRUN)]
+    left += [str(path.relative_to(setting.folder)) for path in [*files, *setting.folder.rglob(".*.tmp")]]
     left += [str(path) for path in set(SHARED_MEMORY.glob(OF_TORCH)) - shared if _is_ownerless(path)]
     yield Outcome("no process, file or shared memory left", -1, ", ".join(left))
 

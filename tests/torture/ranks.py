@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from engine.runs.folder import LAST_NAME
 from tests.helpers import ranks as torchrun
@@ -44,10 +45,14 @@ def _killed(words: Words, place: Path, draw: random.Random) -> str:
 
 
 def _full(words: Words, place: Path, draw: random.Random) -> str:
-    """Of rank 0, which writes; torchrun starts the command once more, where there is room."""
-    process = _start(words, place, restarts=1)
-    resource.prlimit(_ranks(process, place, draw)[0], resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
-    lost = _ended(process, place)
+    """Of rank 0, which writes; torchrun starts the command once more, where there is room.
+
+    What is printed goes through a pipe: a rank whose files may not grow could not say so into a file.
+    """
+    with subprocess.Popen(["tee", str(_output(place))], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as printer:
+        process = _start(words, place, restarts=1, output=printer.stdin)
+        resource.prlimit(_ranks(process, place, draw)[0], resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
+        lost = _ended(process, place)
     return lost or ("" if "cannot be written (File too large)" in _printed(place) else "the disk was not full")
 
 
@@ -69,10 +74,9 @@ def _raises(words: Words, place: Path, draw: random.Random) -> str:
     return _ended(_start(words, place), place)
 
 
-def _start(words: Words, place: Path, restarts: int = 0) -> "subprocess.Popen[str]":
-    _output(place).parent.mkdir(exist_ok=True)
+def _start(words: Words, place: Path, restarts: int = 0, output: IO[bytes] | None = None) -> "subprocess.Popen[str]":
     words = (*words, f"run.dir={place}", "resume=auto")
-    return torchrun.start(_output(place).parent, 2, "train.py", *words, restarts=restarts)
+    return torchrun.start(_output(place).parent, 2, "train.py", *words, restarts=restarts, output=output)
 
 
 def _ranks(process: "subprocess.Popen[str]", place: Path, draw: random.Random) -> list[int]:
@@ -96,7 +100,9 @@ def _ended(process: "subprocess.Popen[str]", place: Path) -> str:
 
 
 def _output(place: Path) -> Path:
-    return place.with_suffix(".torchrun") / "output.txt"
+    folder = place.with_suffix(".torchrun")
+    folder.mkdir(exist_ok=True)
+    return folder / "output.txt"
 
 
 def _printed(place: Path) -> str:
