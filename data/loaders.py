@@ -18,12 +18,14 @@ from configs.errors import STOP_SIGNALS, UserError
 from configs.schema import ResizeConfig
 from data.balance import Choice, ClassBalance
 from data.dataset import ImageSet
+from data.parent import end_with_parent
 from data.resize import resized_image, resized_label
 from data.transforms import TrainTransform, is_mirrored
 
 T = TypeVar("T")
 
 TIMEOUT_S = 300  # longest wait for a batch before its worker counts as hung
+ORPHANS_S = 12  # for torch's own workers to notice, which look every 5 seconds, and to end in good order
 NOTHING = -1
 AS_IT_IS = ResizeConfig()
 BROKEN_CONNECTION = (ConnectionError, FileNotFoundError, EOFError)  # to the worker whose memory holds a batch
@@ -277,7 +279,12 @@ def _running(loader: DataLoader[Batch | UserError]) -> Iterator[Iterator[Batch |
 
 
 def _start_worker(worker_id: int) -> None:
-    """One thread: the cores are taken, and the parent's thread pools did not survive the fork."""
+    """One thread: the cores are taken, and the parent's thread pools did not survive the fork.
+
+    torch's workers notice that their parent is gone, but take whoever inherits them for their parent where it was
+    killed before they have begun.
+    """
+    end_with_parent(ORPHANS_S)
     cv2.setNumThreads(0)  # 1 would wait for ever for threads that only the parent has
     torch.set_num_threads(1)
 

@@ -5,16 +5,15 @@ import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from threading import Thread
 
 import cv2
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from configs.errors import FAILED
 from data.audit.sample import SampleRecord, record_of
 from data.dataset import ImageSet
+from data.parent import end_with_parent
 
 CHUNK = 8  # samples that a process takes at once
 
@@ -52,15 +51,7 @@ def _begin(images: ImageSet) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
     Image.MAX_IMAGE_PIXELS = None  # of headers; what is decoded is bounded by data/pixels.py
     cv2.setNumThreads(0)  # 1 would wait for ever for threads that only the parent has
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """The parent may be killed; nobody would ever end us."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "forked"
-    parent.join()
-    os._exit(FAILED)
+    end_with_parent()
 
 
 def num_cores() -> int:

@@ -294,6 +294,41 @@ raise SystemExit(7)
     assert not any(Path(f"/proc/{pid}").exists() for pid in ended.stdout.split())
 
 
+def test_workers_whose_parent_is_killed_before_they_begin_end_too() -> None:
+    """torch's workers would take for their parent whoever inherits them, and wait for ever."""
+    script = """
+import multiprocessing, os, signal, threading, time
+from data import loaders
+from tests.data.test_loaders import SEVEN, validation_batches
+start_worker = loaders._start_worker
+def start_late(number):
+    while os.getppid() == multiprocessing.parent_process().pid:
+        time.sleep(0.01)
+    start_worker(number)
+def end():
+    print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+loaders._start_worker, loaders.ORPHANS_S = start_late, 0.1
+threading.Timer(0.5, end).start()
+next(validation_batches(SEVEN, batch=1, workers=2))
+"""
+    ended = run_code(script)
+    workers = ended.stdout.split()
+    assert ended.returncode == -signal.SIGKILL and len(workers) == 2, ended.stderr
+    until_s = time.monotonic() + 30
+    while any(is_alive(pid) for pid in workers):
+        assert time.monotonic() < until_s, "a worker has outlived its parent"
+        time.sleep(0.05)
+
+
+def is_alive(pid: str) -> bool:
+    """Neither gone nor waiting to be taken notice of."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU, memory is pinned instead (tests/test_gpu.py)")
 def test_memory_is_pinned_where_that_is_requested_alone() -> None:
     """torch says so where it cannot; batches are the same."""
