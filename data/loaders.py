@@ -2,6 +2,7 @@
 
 import atexit
 import multiprocessing
+import multiprocessing.util
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -284,9 +285,10 @@ def _start_worker(worker_id: int) -> None:
     torch's workers notice that their parent is gone, but take whoever inherits them for their parent where it was
     killed before they have begun.
     """
-    end_with_parent(ORPHANS_S)
     cv2.setNumThreads(0)  # 1 would wait for ever for threads that only the parent has
     torch.set_num_threads(1)
+    multiprocessing.util.get_temp_dir()  # made with the first batch, it would stay where that is the last
+    end_with_parent(ORPHANS_S)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import time
 from threading import Thread
 
@@ -18,6 +19,8 @@ def end_with_parent(grace_s: float = 0.0) -> None:
     """
     parent = multiprocessing.parent_process()
     assert parent is not None, "one of several"
+    if os.getppid() != parent.pid:
+        sys.exit(FAILED)  # in good order, while it may
 
     def watch() -> None:
         while os.getppid() == parent.pid:
