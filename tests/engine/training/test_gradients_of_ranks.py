@@ -12,6 +12,7 @@ from tests.helpers.programs import ROOT
 NUM_IMAGES = 7
 # Front end and context learn on a batch of twelve from seven images, of which a growing part is void.
 PROGRAM = """
+import math
 import sys
 
 sys.path.insert(0, sys.argv[1])
@@ -28,17 +29,19 @@ from models.build import build_segmenter
 from models.context import Context
 from tests.helpers.training import run_stage
 
-config = compose(
+WORDS = (
     ["data=folder", "data.root=set", "data.folder.class_names=[a,b,c]", "model.frontend.width=0.125"]
     + ["model.frontend.dropout=0", "model.padding=zero", "stage.joint.batch=12", "stage.joint.steps=1"]
     + ["stage.joint.crop_px=[64,64]", "stage.joint.clip_norm=0.01", "runtime.device=cpu", "runtime.precision=float32"]
     + ["runtime.threads=1", "runtime.workers=0"]
 )
+config = compose(WORDS)
 train_set, val_set = open_images(config.data, "train"), open_images(config.data, "val")
 
 
-def step(ranks):
+def step(ranks, accumulation=1):
     \"\"\"Loss, gradient of every parameter, and the names of the images that this rank was given.\"\"\"
+    config = compose([*WORDS, f"stage.joint.accumulation={accumulation}"])
     runtime = choose_runtime(config.runtime, ranks)
     model, _ = build_segmenter(config.model, 3, [], seed=0)
     generator = torch.Generator().manual_seed(0)
@@ -57,19 +60,24 @@ def step(ranks):
     return record, {name: parameter.grad for name, parameter in model.named_parameters()}, names
 
 
+def norm(gradients):
+    return math.hypot(*(float(gradient.double().norm()) for gradient in gradients))
+
+
 with ranks_of_torchrun() as ranks:
     whole, gradients, names = step(ALONE)
+    _, accumulated, _ = step(ALONE, ranks.size)
     together, summed, own = step(ranks)
     assert abs(together.losses[0] / whole.losses[0] - 1) < 1e-6, (together.losses, whole.losses)
-    differences = [
-        float((summed[name] - gradient).abs().max() / gradient.abs().max()) for name, gradient in gradients.items()
-    ]
     assert all(gradient.any() for gradient in gradients.values())
     seen = [name for part in ranks.gather(own) for name in part]
     assert len(names) == 12 and sorted(seen) == sorted(names), (seen, names)
+    # A whole batch sums in another order than its parts: 2e-7 of the gradient; the same parts sum alike, every element.
+    apart = norm([summed[name] - gradient for name, gradient in gradients.items()]) / norm(gradients.values())
+    by_parts = max(float((summed[name] - part).abs().max() / part.abs().max()) for name, part in accumulated.items())
     if ranks.is_first:
-        print(f"{ranks.size} processes: largest difference {max(differences):.1e}")
-    assert max(differences) < 1e-6, max(differences)
+        print(f"{ranks.size} processes: {apart:.1e} of the gradient apart; in the same parts, {by_parts:.1e} at most")
+    assert apart < 1e-6 and by_parts < 1e-6, (apart, by_parts)
 """
 
 
@@ -85,4 +93,4 @@ def test_a_step_of_several_processes_has_the_gradient_of_one(number: int, tmp_pa
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     code, output = ranks.run(tmp_path, number, str(program), str(ROOT))
-    assert code == 0 and f"{number} processes: largest difference" in output, output
+    assert code == 0 and f"{number} processes: " in output, output
