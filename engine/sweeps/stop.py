@@ -18,8 +18,8 @@ class _Received(NamedTuple):
     time_s: float
 
 
-_signals: list[_Received] = []  # of this process; those of one request count once
-_handlers: dict[int, Callable[[int, FrameType | None], object]] = {}  # of the launcher whose process this is
+signals_received: list[_Received] = []  # of this process; those of one request count once
+handlers: dict[int, Callable[[int, FrameType | None], object]] = {}  # of the launcher whose process this is
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,21 @@ class SweepStop:
             before = signal.getsignal(number)
             is_python_own = before == signal.default_int_handler
             if callable(before) and not is_python_own and before != self._receive and os.getpid() != self.process:
-                _handlers[number] = before
+                handlers[number] = before
             signal.signal(number, self._receive)
 
     def count(self) -> int:
         """0: go on; 1: jobs save and stop, no other begins; 2: end at once."""
-        return max(sum(file.exists() for file in self._files), min(len(_signals), 2))
+        return max(sum(file.exists() for file in self._files), min(len(signals_received), 2))
 
     def hand_on(self) -> None:
         """Let the launcher answer the signal to this process that has stopped its job, if it answers such signals.
 
         submitit requeues the job and ends the process. A sweep that is to stop as a whole is not begun anew.
         """
-        handler = _handlers.get(_signals[0].number) if _signals else None
+        handler = handlers.get(signals_received[0].number) if signals_received else None
         if handler is not None and not any(file.exists() for file in self._files):
-            handler(_signals[0].number, None)
+            handler(signals_received[0].number, None)
 
     def forget(self) -> None:
         """Remove the files."""
@@ -66,10 +66,10 @@ class SweepStop:
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         now_s = time.monotonic()
-        if _signals and now_s - _signals[-1].time_s < AGAIN_S:
+        if signals_received and now_s - signals_received[-1].time_s < AGAIN_S:
             return
-        _signals.append(_Received(number, now_s))
-        if len(_signals) > len(self._files):
+        signals_received.append(_Received(number, now_s))
+        if len(signals_received) > len(self._files):
             os._exit(128 + number)
         if os.getpid() == self.process:
-            self._files[len(_signals) - 1].touch()
+            self._files[len(signals_received) - 1].touch()

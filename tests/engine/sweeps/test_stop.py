@@ -259,8 +259,8 @@ def test_a_server_that_is_killed_takes_its_job_along_and_the_next_job_gets_anoth
 def test_a_launcher_answers_the_signal_to_its_own_process_unless_the_whole_sweep_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_sweep_stops: bool
 ) -> None:
-    monkeypatch.setattr(sweep_stop, "_signals", [])
-    monkeypatch.setattr(sweep_stop, "_handlers", {})
+    monkeypatch.setattr(sweep_stop, "signals_received", [])
+    monkeypatch.setattr(sweep_stop, "handlers", {})
     before = {number: signal.getsignal(number) for number in stop_signals()}
     answered: list[int] = []
     signal.signal(signal.SIGUSR2, lambda number, _: answered.append(number))
