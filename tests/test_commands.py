@@ -343,6 +343,7 @@ def test_a_damaged_checkpoint_ends_with_3_and_a_missing_one_with_2(trained: tupl
     (tmp_path / "half.pt").write_bytes(whole[: len(whole) // 2])
     damaged = run(tmp_path, "eval.py", "checkpoint=half.pt")
     assert damaged.returncode == 3 and "half.pt" in damaged.stderr and "Traceback" not in damaged.stderr
+    assert "copy it from where it is whole, or give another checkpoint of its run" in damaged.stderr
     missing = run(tmp_path, "eval.py", "checkpoint=nowhere.pt")
     assert missing.returncode == 2 and "nowhere.pt" in missing.stderr
 

@@ -72,7 +72,8 @@ def load(path: Path) -> dict[str, Any]:
     _check_content(path, content)
     if content["format"] > FORMAT:
         raise UserError(
-            f"checkpoint={path}: written in format {content['format']}, this version reads up to {FORMAT}; update"
+            f"checkpoint={path}: written in format {content['format']}, this version reads up to {FORMAT}; "
+            "update this project"
         )
     return content
 

@@ -132,7 +132,7 @@ class RunFolder:
                 warn(f"{damaged}; going on from {path}, the one before it")
             return content
         if damaged is not None:
-            raise damaged
+            raise damaged.saying(f"{damaged}; no other checkpoint of this run is left; start afresh in another run.dir")
         return None
 
     def write_config(self, config: dict[str, Any]) -> None:

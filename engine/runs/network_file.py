@@ -64,8 +64,15 @@ def read_network(path: Path) -> NetworkFile:
 
     The config of a checkpoint, which another version may have written, is validated where a network is built from it.
     """
-    if path.suffix == SAFETENSORS_SUFFIX:
-        return read_safetensors(path)
+    is_exported = path.suffix == SAFETENSORS_SUFFIX
+    try:
+        return read_safetensors(path) if is_exported else _read_checkpoint(path)
+    except DamagedFileError as error:
+        another = "export it again" if is_exported else "give another checkpoint of its run"
+        raise error.saying(f"{error}; copy it from where it is whole, or {another}") from error
+
+
+def _read_checkpoint(path: Path) -> NetworkFile:
     if path.suffix in FOR_OTHER_PROGRAMS:
         raise UserError(
             f"checkpoint={path}: a program for other programs, which is not read back; give the checkpoint that it was "
@@ -127,7 +134,7 @@ def read_safetensors(path: Path) -> NetworkFile:
     except (SafetensorError, OSError) as error:
         raise DamagedFileError(f"{path}: not readable as safetensors: {error}") from error
     if texts.pop(SEAL, "") != _digest(weights, texts):
-        raise DamagedFileError(f"{path}: damaged: its tensors and texts do not match its checksum; export it again")
+        raise DamagedFileError(f"{path}: damaged: its tensors and texts do not match its checksum")
     return NetworkFile(weights, _description(path, texts))
 
 
@@ -148,7 +155,9 @@ def _description(path: Path, texts: Mapping[str, str]) -> Description:
         number = parts.pop("format")
         lists = {name: json.loads(texts[name]) for name in LISTS}
         if isinstance(number, int) and number > FORMAT:
-            raise UserError(f"checkpoint={path}: written in format {number}, this version reads up to {FORMAT}; update")
+            raise UserError(
+                f"checkpoint={path}: written in format {number}, this version reads up to {FORMAT}; update this project"
+            )
         description = Description.model_validate({**parts, **lists})
         Config.model_validate(description.config)
     except UserError:

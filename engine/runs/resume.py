@@ -135,7 +135,10 @@ def check_same_run(resumed: Mapping[str, Any], header: RunHeader, log: Log) -> l
     """
     missing = [name for name in ("model", "optimizer", "rng", "progress") if name not in resumed]
     if missing:
-        raise UserError(f"resume=auto: the checkpoint has no {', '.join(missing)}; it cannot be continued")
+        raise UserError(
+            f"resume=auto: the checkpoint has no {', '.join(missing)}, without which the run would go on otherwise; "
+            "start afresh in another run.dir"
+        )
     _check_random_state(resumed["rng"])
     old, new, progress = resumed["config"], header.config, Progress.from_plain(resumed["progress"])
     changed = changes(old, new)
@@ -171,10 +174,9 @@ def _check_random_state(state: Any) -> None:
 def _check_data(then: Mapping[str, Any], now: DataDigest) -> None:
     advice = "restore the files or start afresh in another run.dir"
     if then["samples"] != now.samples:
-        raise UserError(
-            f"resume=auto: the lists of samples have changed since this run began ({then['sizes']} then, "
-            f"{now.sizes} now); {advice}"
-        )
+        sizes = [f"{train} to train and {val} to validate" for train, val in (then["sizes"], now.sizes)]
+        what = "as many, other names" if sizes[0] == sizes[1] else f"{sizes[0]} then, {sizes[1]} now"
+        raise UserError(f"resume=auto: the lists of samples have changed since this run began ({what}); {advice}")
     if "files" in then and then["files"] != now.files:
         raise UserError(
             "resume=auto: the images or labels have changed since this run began: the same names, other files; "

@@ -206,7 +206,7 @@ def test_the_checkpoint_before_serves_when_the_newest_is_damaged(tmp_path: Path)
     assert content is not None and content["step"] == 1
     assert "last.pt" in warnings[0] and "previous.pt" in warnings[0]
     folder.previous.unlink()
-    with pytest.raises(DamagedFileError):
+    with pytest.raises(DamagedFileError, match=r"last\.pt: damaged.*start afresh in another run\.dir"):
         folder.load_newest(warnings.append)
     folder.close()
 

@@ -170,7 +170,7 @@ def test_a_file_of_a_later_format_asks_for_an_update(
     with monkeypatch.context() as later:
         later.setattr("engine.runs.network_file.FORMAT", 2)
         write(tmp_path / "a.safetensors", read_network(saved / "run.pt"))
-    with pytest.raises(UserError, match="format 2, this version reads up to 1; update"):
+    with pytest.raises(UserError, match="format 2, this version reads up to 1; update this project"):
         read_network(tmp_path / "a.safetensors")
 
 

@@ -228,9 +228,19 @@ def test_config_json_keeps_what_finished_stages_had_and_the_history_tells_the_re
     assert sitting["changes"]["versions.torch"] == ["2", "3"]
 
 
-@pytest.mark.parametrize(("part", "reason"), [("samples", "lists of samples have changed"), ("files", "other files")])
-def test_changed_samples_are_refused(part: str, reason: str) -> None:
-    now = replace(header(), data=replace(header().data, **{part: ["a", "c"]}))
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"samples": ["a", "c"]}, "lists of samples have changed .*as many, other names"),
+        (
+            {"samples": ["a", "c"], "sizes": [2, 3]},
+            "2 to train and 1 to validate then, 2 to train and 3 to validate now",
+        ),
+        ({"files": ["a", "c"]}, "other files"),
+    ],
+)
+def test_changed_samples_are_refused(changed: dict[str, Any], reason: str) -> None:
+    now = replace(header(), data=replace(header().data, **changed))
     with pytest.raises(ValueError, match=reason):
         check_same_run(content(), now, print)
 
