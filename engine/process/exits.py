@@ -49,14 +49,14 @@ def guarded(command: Callable[[], int], memory_advice: str) -> int:
         except UserError as error:
             return _report(error, error.exit_code)
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 first_line = (str(error).splitlines() or ["no more memory"])[0]
                 return _report(f"out of memory: {memory_advice} ({first_line})", FAILED)
             traceback.print_exc()
             return FAILED
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     torch = sys.modules.get("torch")  # a command that has not imported it cannot have its errors
     return (
         isinstance(error, MemoryError)

@@ -18,7 +18,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from configs.errors import FAILED, INTERRUPTED, UserError
-from engine.process.exits import SaidElsewhere
+from engine.process.exits import SaidElsewhere, is_out_of_memory
 from engine.process.stop import Stopped, StopRequest
 
 T = TypeVar("T")
@@ -186,8 +186,13 @@ def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def _peers() -> Iterator[None]:
-    """What torch raises where another process is gone becomes LostRankError."""
+    """What torch raises where another process is gone becomes LostRankError; a lack of memory here stays what it is."""
     try:
         yield
     except (RuntimeError, ConnectionError) as error:
-        raise LostRankError("another process of this command was killed, or its machine is gone") from error
+        if is_out_of_memory(error):
+            raise
+        raise LostRankError(
+            "another process of this command was killed, most often for lack of memory, or its machine is gone "
+            f"({(str(error).splitlines() or [type(error).__name__])[0]})"
+        ) from error
