@@ -158,6 +158,23 @@ def test_one_process_is_killed_and_torchrun_begins_again_where_the_run_was(
     assert_equal_bits(uninterrupted, checkpoint.load(folder / "killed" / "last.pt"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGKILL])  # torchrun passes neither on
+def test_processes_whose_torchrun_is_gone_save_and_end(
+    folder: Path, uninterrupted: dict[str, Any], number: signal.Signals
+) -> None:
+    run_dir = f"without_torchrun_{number}"
+    process = ranks.start(folder, 2, "train.py", *long_words(run_dir))
+    ranks.wait_until((folder / run_dir / "last.pt").exists)
+    workers = ranks.children(process.pid)
+    process.send_signal(number)
+    assert process.wait(ranks.TIMEOUT_S) == -number
+    ranks.wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    assert "stopped by SIGTERM at frontend step" in (folder / "output.txt").read_text()
+    code, output = ranks.run(folder, 2, "train.py", *long_words(run_dir), "resume=auto")
+    assert code == 0 and "going on at step" in output
+    assert_equal_bits(uninterrupted, checkpoint.load(folder / run_dir / "last.pt"))
+
+
 def test_what_one_process_cannot_read_ends_all_and_is_said_once(folder: Path) -> None:
     """The list has seven names; the sixth, beyond what is checked quickly, holds an id that no class has."""
     write_pixels(folder / "set" / "bad" / "labels" / "5.png", np.full((64, 64), 9, np.uint8))

@@ -19,6 +19,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from configs.errors import FAILED, INTERRUPTED, UserError
 from engine.process.exits import SaidElsewhere, is_out_of_memory
+from engine.process.parent import stop_with_parent
 from engine.process.stop import Stopped, StopRequest
 
 T = TypeVar("T")
@@ -124,6 +125,7 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
     if size <= 1:
         yield ALONE
         return
+    stop_with_parent()
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     backend = "gloo"
     if torch.cuda.is_available():
