@@ -1,6 +1,6 @@
 # make setup    virtual environment in .venv with the tested versions
 # make train    set-up, then train all three stages on the built-in scenes; ARGS="experiment=camvid data.root=DIR"
-# make test     set-up, then the tests; ARGS="--precision=float32|bfloat16" says what precision=auto means in them
+# make test     set-up, then the tests; ARGS="--precision=float32|bfloat16" is what precision=auto means (float32)
 # make test-all the slow tests, too
 # make torture  kills, damaged files and images, the resume matrix, ranks: half an hour; ARGS="--scale=0.05" for a look
 # make check    format, lint, types, tests

@@ -36,7 +36,7 @@ def run(request: EvalConfig) -> int:
 def score(request: EvalConfig) -> int:
     """Load, answer, report; returns the exit code."""
     from assembly.submission import Submission
-    from assembly.trained import check_classes, restore
+    from assembly.trained import check_classes, restore, runtime_lines
     from data.build import open_images
     from data.loaders import Share, validation_batches
     from data.resize import resize_line
@@ -49,13 +49,14 @@ def score(request: EvalConfig) -> int:
     with ranks_of_torchrun() as ranks:
         trained = restore(request)
         config, classes = trained.config, trained.classes
-        runtime = choose_runtime(config.runtime, ranks)
+        runtime = choose_runtime(config.runtime, ranks, config.cache)
         submission = Submission(request, trained, results(request), ranks) if request.submission else None
         images = submission.images if submission else open_images(config.data, request.split)
         check_classes(trained, images)
-        lines = [trained.description, f"on {runtime.describe()}", images.describe(), resize_line(config.data.resize)]
+        lines = [trained.description, *runtime_lines(trained, runtime), images.describe()]
+        lines += [resize_line(config.data.resize), submission.describe() if submission else ""]
         if ranks.is_first:
-            print("\n".join(filter(None, [*lines, submission.describe() if submission else ""])) + "\n", flush=True)
+            print("\n".join(filter(None, lines)) + "\n", flush=True)
         evaluation = evaluate(
             trained.model.to(runtime.device),
             lambda: validation_batches(

@@ -39,7 +39,7 @@ def label(request: PredictConfig) -> int:
     from assembly.prediction_record import begin, record_of
     from assembly.predictions import joined, label_inputs
     from assembly.predictor import Predictor, file_ids
-    from assembly.trained import restore
+    from assembly.trained import restore, runtime_lines
     from data.inputs import find_inputs
     from data.names import readable
     from data.resize import resize_line
@@ -53,12 +53,12 @@ def label(request: PredictConfig) -> int:
     folders.require_outside([item.file for item in inputs])
     with ranks_of_torchrun() as ranks:
         trained = restore(request)
-        runtime = choose_runtime(trained.config.runtime, ranks)
+        runtime = choose_runtime(trained.config.runtime, ranks, trained.config.cache)
         trained.model.to(runtime.device).eval()
         values = file_ids(trained, request.ids)
         record = record_of(request, trained, runtime, values)
         ranks.of_first(lambda: begin(folders, record, request.overwrite))
-        lines = [trained.description, f"on {runtime.describe()}", resize_line(trained.config.data.resize)]
+        lines = [trained.description, *runtime_lines(trained, runtime), resize_line(trained.config.data.resize)]
         if ranks.is_first:
             print("\n".join(filter(None, lines)), flush=True)
 

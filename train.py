@@ -72,7 +72,7 @@ def train(config: Config) -> int:
     from models.build import build_initial
 
     with StopRequest() as stop, ranks_of_torchrun() as ranks:
-        runtime = choose_runtime(config.runtime, ranks)
+        runtime = choose_runtime(config.runtime, ranks, config.cache)
         train_set, val_set = open_sets(config.data)
         run = open_shared_run(config, run_header(config, train_set, val_set, runtime), ranks)
         with reporter_of(run, runtime, config.run) as reporter:

@@ -11,6 +11,7 @@ from configs.validation import validated
 from data.dataset import ImageSet
 from data.labels import ClassSet, released_classes
 from engine.runs.network_file import Description, NetworkFile, read_network
+from engine.runtime import Runtime
 from models.build import read_released, restore_segmenter
 from models.cost import network_parameters
 from models.describe import network_geometry, tiling_line
@@ -55,6 +56,12 @@ def check_classes(trained: TrainedNetwork, images: ImageSet) -> None:
         "are required; score on the data that the network was trained for, or map the labels with data.name=folder, "
         "data.folder.label_ids and data.folder.class_names"
     )
+
+
+def runtime_lines(trained: TrainedNetwork, runtime: Runtime) -> list[str]:
+    """What eval.py and predict.py say of device and precision; the authors' protocol leaves no choice of the latter."""
+    is_free = trained.config.validation.protocol != "authors"
+    return [f"on {runtime.describe()}", *([runtime.precision_line("precision")] if is_free else [])]
 
 
 def where_classes_differ(theirs: Sequence[str], ours: Sequence[str]) -> str:

@@ -123,7 +123,7 @@ ClassWeights = Annotated[
     Annotated[WeightRule, Tag("rule")] | Annotated[list[Annotated[float, Field(ge=0)]], Tag("list")],
     Discriminator(lambda value: "rule" if isinstance(value, str) else "list"),
 ]
-Precision = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 where the processor multiplies it natively
+Precision = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 where it is clearly faster
 Device = Literal["auto", "cpu", "gpu"]
 OnError = Literal["raise", "skip"]
 Resume = Literal["never", "auto"]
@@ -381,7 +381,10 @@ class RuntimeConfig(Section):
 
 
 class CacheConfig(Section):
-    """What runs share on disk: front ends, their maps (stage.context.maps=cached), class counts. Safe to remove."""
+    """What runs share on disk: front ends, maps (stage.context.maps=cached), class counts, this machine's speed.
+
+    Safe to remove.
+    """
 
     root: FilePath = "runs/cache"
     frontend: bool = False  # take the front end that a run with the same settings has trained; -m sets it

@@ -9,12 +9,10 @@ from pathlib import Path
 import torch
 
 from configs.errors import UserError
-from configs.schema import Precision, RuntimeConfig
+from configs.schema import CacheConfig, Precision, RuntimeConfig
 from engine.gpu import gpu_versions, require_same_bits
+from engine.precision import Measurement, kept, kept_or_measured, machine, measured_speedup, requested_precision
 from engine.process.ranks import ALONE, Ranks
-
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")  # that `auto` can mean
-AUTO_PRECISION = "AUTO_PRECISION"  # environment variable: what precision=auto means, whatever the processor can do
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,7 @@ class Runtime:
     precision: Precision  # never auto
     threads: int
     ranks: Ranks = ALONE
+    measurement: Measurement | None = None  # of both precisions on this CPU, where there is one
 
     def to_plain(self) -> dict[str, str | int]:
         """All of the machine that bits depend on, as far as it is known. One process alone is not mentioned."""
@@ -46,6 +45,10 @@ class Runtime:
             return f"{self._processes()}{torch.cuda.get_device_name(self.device)}, {self.precision}"
         return f"{self._processes()}CPU, {self.threads} threads, {self.precision}"
 
+    def precision_line(self, key: str) -> str:
+        """What the precision means here, and how the setting `key` chooses the other; empty where nothing is known."""
+        return "" if self.measurement is None else self.measurement.line(self.precision, key)
+
     def _processes(self) -> str:
         return f"{self.ranks.size} processes, each on " if self.ranks.size > 1 else ""
 
@@ -56,10 +59,11 @@ class Runtime:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def choose_runtime(config: RuntimeConfig, ranks: Ranks = ALONE) -> Runtime:
+def choose_runtime(config: RuntimeConfig, ranks: Ranks = ALONE, cache: CacheConfig | None = None) -> Runtime:
     """Resolve every `auto` by what this machine can do; set the number of threads, and what a GPU promises.
 
-    The ranks of one machine share its cores, and each has a GPU of its own.
+    The ranks of one machine share its cores, and each has a GPU of its own. Without a `cache` the speed of this machine
+    is neither kept nor looked up.
     """
     has_gpu = torch.cuda.is_available()
     if config.device == "gpu" and not has_gpu:
@@ -69,13 +73,12 @@ def choose_runtime(config: RuntimeConfig, ranks: Ranks = ALONE) -> Runtime:
     if has_gpu and config.device != "cpu":
         device = torch.device("cuda", ranks.local_rank) if ranks.size > 1 else torch.device("cuda")
         _require_gpus(ranks)
-    precision = config.precision
-    if precision == "auto":
-        precision = _automatic_precision(device)
     threads = config.threads or max(1, len(os.sched_getaffinity(0)) // ranks.local_size)
     torch.set_num_threads(threads)
     require_same_bits()
-    return Runtime(device, precision, threads, ranks)
+    # Ranks on other machines would measure otherwise: all compute in what is faster on the first.
+    precision, measurement = ranks.of_first(lambda: _precision(config.precision, device, threads, cache))
+    return Runtime(device, precision, threads, ranks, measurement)
 
 
 def _require_gpus(ranks: Ranks) -> None:
@@ -86,27 +89,19 @@ def _require_gpus(ranks: Ranks) -> None:
         )
 
 
-def _automatic_precision(device: torch.device) -> Precision:
-    requested = os.environ.get(AUTO_PRECISION)
-    if requested is None:
-        return "bfloat16" if _multiplies_bfloat16(device) else "float32"
-    for precision in PRECISIONS:
-        if requested == precision:
-            return precision
-    raise UserError(f"the environment variable {AUTO_PRECISION}={requested}: float32 or bfloat16 is required")
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is the faster arithmetic.
-
-    On CPUs the instruction alone does not tell. On an Intel processor without AMX, AVX512-BF16 reached 0.6 of the
-    float32 rate (docs/experiments.md, 2026-11-22); AMD's cores with that instruction have twice the float32 rate.
-    """
+def _precision(
+    wanted: Precision, device: torch.device, threads: int, cache: CacheConfig | None
+) -> tuple[Precision, Measurement | None]:
+    """The precision to compute in, and what is known of both here. Measures only where nothing else decides."""
+    decided = (requested_precision() or wanted) if wanted == "auto" else wanted
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_amx_tile_supported() or (torch.cpu._is_avx512_bf16_supported() and _is_amd()))
-
-
-def _is_amd() -> bool:
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and "AuthenticAMD" in cpuinfo.read_text()
+        # Not measured: a GPU that has bfloat16 has units for it, far faster than its float32, which is never TF32 here.
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return ("bfloat16" if has_bfloat16 else "float32") if decided == "auto" else decided, None
+    root, identity = None if cache is None else Path(cache.root), machine(threads)
+    if decided != "auto":
+        return decided, None if root is None else kept(root, identity)
+    measurement = (
+        Measurement(measured_speedup()) if root is None else kept_or_measured(root, identity, measured_speedup)
+    )
+    return measurement.choice, measurement

@@ -6,28 +6,19 @@ import os
 
 import pytest
 
-PRECISIONS = ("float32", "bfloat16")
-OTHER = "other"
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--precision",
-        choices=(*PRECISIONS, OTHER),
-        help="what precision=auto means in the tests: by itself what this processor multiplies fast; `other` is the "
-        "other one",
+        choices=("float32", "bfloat16"),
+        help="what precision=auto means in the tests; by itself what AUTO_PRECISION says, else float32",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    precision = config.getoption("--precision")
-    if precision == OTHER:
-        from configs.schema import RuntimeConfig
-        from engine.runtime import choose_runtime
-
-        (precision,) = {*PRECISIONS} - {choose_runtime(RuntimeConfig()).precision}
-    if precision:
-        os.environ["AUTO_PRECISION"] = precision  # of this process and of all that it starts
+    """Of this process and of all that it starts."""
+    precision = config.getoption("--precision") or os.environ.get("AUTO_PRECISION", "float32")
+    os.environ["AUTO_PRECISION"] = precision
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

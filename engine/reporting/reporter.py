@@ -204,6 +204,8 @@ def reporter_of(run: Run, runtime: Runtime, config: RunConfig) -> Iterator[Repor
             reporter.log(note)
         place = relative(run.folder.path)
         reporter.log(f"{settings['experiment']} in {place} on {runtime.describe()}, seed {settings['seed']}")
+        if runtime.measurement is not None:
+            reporter.log(runtime.precision_line("runtime.precision"))
         yield reporter
     except Stopped as stopped:
         reporter.close_bar()

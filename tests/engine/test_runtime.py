@@ -5,7 +5,8 @@ import torch
 
 from configs.errors import UserError
 from configs.schema import RuntimeConfig
-from engine.runtime import AUTO_PRECISION, choose_runtime
+from engine.precision import AUTO_PRECISION
+from engine.runtime import choose_runtime
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
