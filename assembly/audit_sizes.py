@@ -80,7 +80,7 @@ def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
         return
     try:
         feed = audit_feed(config, train_set, val_set, log=lambda line: None)
-        feed.check_kept_maps(stage.model_copy(update={"crop_px": largest_px}))
+        feed.check_kept_maps("context", stage.model_copy(update={"crop_px": largest_px}))
     except CacheTooSmall as error:
         what = str(error).partition("; ")[0]
         advice = "remove folders there, set stage.context.maps=computed, or add"

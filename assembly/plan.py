@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from assembly.class_statistics import stage_settings, with_class_statistics
+from assembly.code_identity import TRAINING_CODE, made_by
 from assembly.data_check import naming_audit
-from assembly.feed import TRAINING_CODE, Feed, made_by
+from assembly.feed import Feed
 from configs.schema import Config
 from data.build import meaning
 from data.features import file_identity, stamp
@@ -23,9 +24,10 @@ def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
         shared = shared_frontend(config, run, feed)
         header = replace(header, frontend_key=shared.key if shared.may_publish else None)
     is_trained_elsewhere = shared is not None and shared.path.exists()
-    if run.progress.stage == "frontend" and not is_trained_elsewhere and "context" in config.stages:
+    if run.progress.stage == config.stages[0] and not is_trained_elsewhere:
         with naming_audit():
-            feed.check_kept_maps(config.stage.context)
+            for stage in config.stages:
+                feed.check_kept_maps(stage, getattr(config.stage, stage))
     return Plan(
         stages=config.stages,
         settings={stage: stage_settings(stage, getattr(config.stage, stage), header) for stage in config.stages},

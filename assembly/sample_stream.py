@@ -64,9 +64,9 @@ def sample_stream(config: Config, train_set: ImageSet, log: Log) -> SampleStream
     single = settings.model_copy(update={"batch": 1, "accumulation": 1})
     seed, length = stage_seed(config.seed, stage), min(len(train_set), settings.steps * settings.batch, MOST_SAMPLES)
     # Nothing is scored: the second set is only there because a feed has two.
-    batches = audit_feed(config, train_set, train_set, log).batches(single, seed)
+    batches = audit_feed(config, train_set, train_set, log).batches(stage, single, seed)
     alone = config.model_copy(update={"runtime": config.runtime.model_copy(update={"workers": 0})})
-    batches_alone = audit_feed(alone, train_set, train_set, lambda line: None).batches(single, seed)
+    batches_alone = audit_feed(alone, train_set, train_set, lambda line: None).batches(stage, single, seed)
     return SampleStream(stage, length, batches, batches_alone, log)
 
 

@@ -27,7 +27,7 @@ def _kept_maps(name: str, stage: StageConfig, config: Config) -> list[str]:
     if not left_out:
         return []
     return [
-        f"stage.{name}.maps=cached: this stage learns from maps of whole, unchanged images; of data.augment it leaves "
+        f"stage.{name}.maps=cached: this stage learns from maps of unchanged images; of data.augment it leaves "
         f"out {', '.join(left_out)}; stage.{name}.maps=computed applies them"
     ]
 

@@ -113,6 +113,7 @@ LossGrid = Literal["cells", "pixels"]
 Mirror = Literal["pixels", "cells"]
 # Where the frozen front end's maps come from: every step anew, or once, of whole images, kept on disk.
 MapSource = Literal["computed", "cached"]
+MapPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 # How an image is answered. Tiles overlap by the front end's margin only, so that their cells abut. tiles: a smaller
 # image is a smaller tile; authors: as in the released code, every tile of full size, float32.
 Protocol = Literal["whole", "tiles", "authors"]
@@ -346,7 +347,9 @@ class StageConfig(Section):
     # Height, width of the SCORED region; the margin is added to it.
     crop_px: CropSize = [256, 256]
     mirror: Mirror = "pixels"  # cells: context stage only
-    maps: MapSource = "computed"  # cached: context stage only; mirror is then the only augmentation
+    # cached: of layers that do not learn, kept on disk; mirror and the crop's place are then the only augmentation. In
+    # the context stage those of the whole front end, else those of frozen_blocks (3 or more).
+    maps: MapSource = "computed"
     validate_steps: int = Field(500, ge=1)  # validate and save every so many steps, and at the end
     frozen_blocks: int = Field(0, ge=0, le=8)  # the first blocks (conv1, conv2, ...) do not learn
     clip_norm: float | None = Field(None, gt=0)  # largest 2-norm of the whole gradient
@@ -358,6 +361,7 @@ class StageConfig(Section):
 class StagesConfig(Section):
     frontend: StageConfig = StageConfig()
     context: StageConfig = StageConfig()
+    warmup: StageConfig = StageConfig()  # front end and context together, as joint, usually on kept maps
     joint: StageConfig = StageConfig()
 
 
@@ -389,6 +393,8 @@ class CacheConfig(Section):
     root: FilePath = "runs/cache"
     frontend: bool = False  # take the front end that a run with the same settings has trained; -m sets it
     max_gb: float = Field(20.0, gt=0)  # of all maps that are kept there
+    # Of the maps of frozen blocks. auto: as they are computed, so nothing is lost; class maps are always float32.
+    precision: MapPrecision = "auto"
 
 
 class RunConfig(Section):
@@ -406,7 +412,7 @@ class InitConfig(Section):
 class Config(Section):
     experiment: str = "custom"
     seed: int = Field(0, ge=0, le=2**32 - 1)
-    stages: list[str] = Field(list(STAGES), min_length=1)
+    stages: list[str] = Field(["frontend", "context", "joint"], min_length=1)
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     stage: StagesConfig = StagesConfig()

@@ -4,6 +4,7 @@ from pydantic.fields import FieldInfo
 
 from configs.keys import did_you_mean, known_keys, unknown_key
 from configs.schema import (
+    NUM_POOLED_BLOCKS,
     STAGES,
     Config,
     DataConfig,
@@ -46,7 +47,7 @@ def _order(config: Config) -> list[str]:
     ordered = [name for name in STAGES if name in stages]
     if stages != ordered:
         return [f"{key}: each stage once and in this order is required: {', '.join(STAGES)}; write {shown(ordered)}"]
-    if stages and stages[0] != "frontend" and config.init.checkpoint is None:
+    if stages and stages[0] not in ("frontend", "warmup") and config.init.checkpoint is None:
         return [
             f"{key}: {stages[0]} without frontend starts from trained weights; set init.checkpoint=FILE, "
             f"or add frontend to stages"
@@ -111,12 +112,18 @@ def _mirrors(config: Config) -> list[str]:
 
 
 def _kept_maps(config: Config) -> list[str]:
-    return [
-        f"stage.{name}.maps=cached: the front end learns in this stage, so its maps change with every step; only the "
-        f"context stage can keep them; set stage.{name}.maps=computed"
-        for name in config.stages
-        if name in STAGES and name != "context" and getattr(config.stage, name).maps == "cached"
-    ]
+    """Maps can be kept of layers that do not learn, from where on every layer has the stride of the cells."""
+    problems, num_blocks = [], len(config.model.frontend.depths)
+    for name in config.stages:
+        if name not in STAGES or name == "context" or getattr(config.stage, name).maps != "cached":
+            continue
+        frozen = getattr(config.stage, name).frozen_blocks
+        if not NUM_POOLED_BLOCKS <= frozen <= num_blocks:
+            problems.append(
+                f"stage.{name}.maps=cached: maps are kept of blocks that do not learn, and stage.{name}.frozen_blocks="
+                f"{frozen}; set it to {NUM_POOLED_BLOCKS} ... {num_blocks}, or stage.{name}.maps=computed"
+            )
+    return problems
 
 
 def _grid(config: Config, stage: str) -> LossGrid:

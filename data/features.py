@@ -15,6 +15,7 @@ from configs.schema import CacheConfig
 from data.dataset import FileSet, ImageSet
 from data.loaders import WHOLE, Share, shuffled_keys
 from data.store import Claim, Locked, Log, kept_folder
+from data.stored_types import from_stored
 from data.transforms import is_mirrored
 
 MAPS, TARGETS, WINDOWS = "maps.npy", "targets.npy", "windows.npy"
@@ -87,7 +88,7 @@ class MapStore:
 
 
 class WindowMaps:
-    """Maps (B, K, h, w) of one window after the other, of any size; each pass over them begins with the first.
+    """Maps (B, C, h, w) of one window after the other, of any size; each pass over them begins with the first.
 
     One pass at a time. The file is held open, so that a cache that is removed meanwhile takes nothing from a run that
     uses it.
@@ -99,7 +100,7 @@ class WindowMaps:
     def __iter__(self) -> Iterator[Tensor]:
         self._file.seek(0)
         while self._file.peek(1):
-            yield torch.from_numpy(np.load(self._file))
+            yield from_stored(np.load(self._file))
 
 
 def open_store(
@@ -130,7 +131,7 @@ def open_store(
 def open_windows(
     config: CacheConfig,
     identity: Mapping[str, Any],
-    compute: Callable[[], Iterable[NDArray[np.float32]]],
+    compute: Callable[[], Iterable[NDArray[Any]]],
     log: Log,
     locked: Locked,
 ) -> WindowMaps:

@@ -21,6 +21,7 @@ from configs.schema import CacheConfig
 INDEX = "index.json"
 CHUNK_BYTES = 2**24
 INDEX_SHARE = 1.1  # of the bytes of maps: they, their indices, and what rounding to two digits takes
+OTHERWISE = "set maps=computed in the stages that keep them"
 KEY_LENGTH = 20  # hexadecimal digits of a folder's name
 
 Kind = Literal["maps", "counts"]  # what the names of folders begin with; cache.max_gb is of maps
@@ -53,7 +54,7 @@ def kept_folder(
     cannot be written.
     """
     root, text = Path(config.root), json.dumps(identity, sort_keys=True)
-    folder = root / f"{kind}-{sha256(text.encode()).hexdigest()[:KEY_LENGTH]}"
+    folder = _place(config, text, kind)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_suffix(".lock"), lambda: log(f"{what}: another run computes them; waiting")):
@@ -69,9 +70,18 @@ def kept_folder(
     except OSError as error:
         raise UserError(
             f"cache.root={root}: the {kind} cannot be kept there ({error.strerror or error}); set cache.root elsewhere"
-            + (", or stage.context.maps=computed" if kind == "maps" else "")
+            + (f", or {OTHERWISE}" if kind == "maps" else "")
         ) from error
     return folder
+
+
+def is_kept(config: CacheConfig, identity: Mapping[str, Any], kind: Kind = "maps") -> bool:
+    """Whether there is a folder of this identity; whether it is whole, `kept_folder` sees."""
+    return _place(config, json.dumps(identity, sort_keys=True), kind).exists()
+
+
+def _place(config: CacheConfig, identity: str, kind: Kind) -> Path:
+    return Path(config.root) / f"{kind}-{sha256(identity.encode()).hexdigest()[:KEY_LENGTH]}"
 
 
 def _fill(folder: Path, identity: str, build: Callable[[Path, Claim], None], claim: Claim) -> None:
@@ -101,8 +111,8 @@ def claim_of(config: CacheConfig) -> Claim:
             required_gb = float(f"{INDEX_SHARE * (used_bytes + needed_bytes) / 1e9:.2g}")
             raise CacheTooSmall(
                 f"cache.max_gb={config.max_gb:g}: the maps need {needed_bytes / 1e9:.3g} GB and {root} holds "
-                f"{used_bytes / 1e9:.3g} already; set cache.max_gb={required_gb:g}, remove folders there, or set "
-                "stage.context.maps=computed",
+                f"{used_bytes / 1e9:.3g} already; set cache.max_gb={required_gb:g}, remove folders there, or "
+                f"{OTHERWISE}",
                 required_gb,
             )
 

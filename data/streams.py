@@ -24,6 +24,7 @@ Stream = Literal[
     "blur_px",
     "noise",
     "gamma",
+    "crop of maps",
 ]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 

@@ -110,6 +110,27 @@ class WholeTransform(TrainTransform):
         return super().__call__(image_HW3, label_HW, key, anchor_class)
 
 
+class CompletedTransform(TrainTransform):
+    """The whole image as it is, of any size, completed to whole cells of `stride_px`, with its margin."""
+
+    def __init__(self, stride_px: int, margin_px: int) -> None:
+        super().__init__(AugmentConfig(mirror=False), (stride_px, stride_px), margin_px)
+        self._stride_px = stride_px
+
+    def __call__(
+        self,
+        image_HW3: NDArray[np.uint8],
+        label_HW: NDArray[np.uint8],
+        key: SampleKey,
+        anchor_class: int | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        height, width = (-(-side // self._stride_px) * self._stride_px for side in label_HW.shape)
+        margin = self._margin_px
+        padded = _Pad((margin, margin), (height + 2 * margin, width + 2 * margin))
+        label_HW = padded.apply_to_mask(label_HW)[margin : margin + height, margin : margin + width]
+        return padded.apply(image_HW3), label_HW
+
+
 def refuse_cut(size_px: tuple[int, int], crop_px: Sequence[int]) -> None:
     """Raises UserError for an image of this height and width of which a crop would not hold the whole."""
     (height, width) = size_px

@@ -1,6 +1,7 @@
 """What the engine needs to know of a network and of a batch, and no more."""
 
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,13 +27,31 @@ class Batch(Protocol):
 class TrainBatch(Protocol):
     """Front-end maps (B, K, h, w) and targets: computed by the functions that are passed in, or read from disk.
 
+    What is passed is `DenseModel.frontend_maps`.
+
     `mirrored_B` marks the samples whose maps, and labels under their cells, are still to be mirrored; None: no sample.
     """
 
     @property
     def mirrored_B(self) -> Tensor | None: ...
-    def frontend_maps(self, frontend: Callable[[Tensor], Tensor], device: torch.device, /) -> Tensor: ...
+    def frontend_maps(self, frontend: Callable[..., Tensor], device: torch.device, /) -> Tensor: ...
     def targets(self, sample: Callable[[Tensor], Tensor], device: torch.device, /) -> Tensor: ...
+
+
+class WindowMapper(Protocol):
+    """A front end, or the first part of one: maps of images with a margin.
+
+    `reach_px` is how far it sees beyond the pixels of a cell, to every side; it is the margin, or with zero padding
+    what the margin would be.
+    """
+
+    @property
+    def stride(self) -> int: ...
+    @property
+    def margin_px(self) -> int: ...
+    @property
+    def reach_px(self) -> int: ...
+    def frontend_maps(self, images_B3HW: Tensor, /) -> Tensor: ...
 
 
 class DenseModel(Protocol):
@@ -52,7 +71,7 @@ class DenseModel(Protocol):
 
     def insert_context(self, context: Any) -> None: ...
     def freeze(self, *, frontend: bool, blocks: int) -> None: ...
-    def frontend_maps(self, images_B3HW: Tensor, /) -> Tensor: ...
+    def frontend_maps(self, images_B3HW: Tensor, /, after_blocks: int = 0) -> Tensor: ...
     def __call__(self, images_B3HW: Tensor, /) -> Tensor: ...
     def train(self, mode: bool = True) -> Any: ...
     def eval(self) -> Any: ...
@@ -72,5 +91,17 @@ class Picture(NamedTuple):
 
 
 ValidationBatches = Callable[[], Iterable[Batch]]
-KeptMaps = Iterable[Tensor]  # the frozen front end's maps (B, K, h, w) of every window that scoring asks for, in order
+
+
+@dataclass(frozen=True)
+class KeptMaps:
+    """Maps of every window that scoring asks for, in order: what frozen layers would compute again every time.
+
+    The front end's (B, K, h, w), or (B, C, h, w) after its first `after_blocks` blocks; each pass begins anew.
+    """
+
+    maps: Iterable[Tensor]
+    after_blocks: int | None = None
+
+
 TrainBatches = Callable[[int, int], Generator[TrainBatch]]  # micro-batches from the first number up to the last

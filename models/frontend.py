@@ -1,5 +1,7 @@
 """The front end: VGG-16 without its last two poolings, fc6 and fc7 as convolutions, one map a class (section 4)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,7 +9,8 @@ from torch.nn import functional
 from configs.schema import FrontendConfig, Padding
 from models import geometry
 from models.convolution import Conv2d
-from models.layers import DROPOUT_LAYERS, NUM_COLOURS, frontend_layers
+from models.geometry import Layer
+from models.layers import DROPOUT_LAYERS, NUM_COLOURS, frontend_layers, layers_of_blocks
 
 FINAL_STD = 0.001  # of the classes' layer; Paper's code: Gaussian filler
 
@@ -41,8 +44,18 @@ class Frontend(nn.Module):
             in_channels = layer.out_channels
 
     def forward(self, images: Tensor) -> Tensor:
-        maps = images
-        for layer in self.layers:
+        return self._through(self.layers, images)
+
+    def first_blocks(self, images: Tensor, blocks: int) -> Tensor:
+        """The maps after the first `blocks` blocks, pooling included."""
+        return self._through(layers_of_blocks(self.layers, blocks), images)
+
+    def after_blocks(self, maps: Tensor, blocks: int) -> Tensor:
+        """Class maps from what `first_blocks` gives."""
+        return self._through(self.layers[len(layers_of_blocks(self.layers, blocks)) :], maps)
+
+    def _through(self, layers: Sequence[Layer], maps: Tensor) -> Tensor:
+        for layer in layers:
             if layer.is_pooling:
                 maps = functional.max_pool2d(maps, layer.kernel, layer.stride, ceil_mode=True)
                 continue

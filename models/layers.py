@@ -47,6 +47,11 @@ def context_layers(config: ContextConfig, num_classes: int = 1) -> tuple[Layer, 
     return (*layers, Layer("ctx_final", 1, out_channels=num_classes))
 
 
+def layers_of_blocks(layers: Sequence[Layer], blocks: int) -> tuple[Layer, ...]:
+    """The first layers of a front end, up to the end of block number `blocks`, its pooling included."""
+    return tuple(layer for layer in layers if 1 <= layer.block <= blocks)
+
+
 def convolution_names(depths: Sequence[int]) -> list[list[str]]:
     """Of the front end's 3x3 layers, block by block: conv1_1, conv1_2; conv2_1, ..."""
     return [[f"conv{block}_{number}" for number in range(1, depth + 1)] for block, depth in enumerate(depths, start=1)]

@@ -1,13 +1,50 @@
 """The whole network: bytes in, class maps out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 import torch
 from torch import Tensor, nn
 
 from configs.schema import Head
+from models import geometry
 from models.frontend import Frontend
+from models.geometry import Layer
+from models.layers import layers_of_blocks
+
+
+@dataclass(frozen=True)
+class FirstBlocks:
+    """The part of a front end up to the end of a block: what it sees, and its maps."""
+
+    model: "Segmenter"
+    blocks: int
+
+    def frontend_maps(self, images_B3HW: Tensor) -> Tensor:
+        """(B, C, h, w); with a margin in the images, more cells on every side than are scored."""
+        return self.model.frontend.first_blocks(self.model.normalized(images_B3HW), self.blocks)
+
+    @property
+    def stride(self) -> int:
+        return geometry.stride(self.layers)
+
+    @property
+    def margin_px(self) -> int:
+        return geometry.margin(self.layers)
+
+    @property
+    def reach_px(self) -> int:
+        return geometry.reach(self.layers)
+
+    @property
+    def margin_cells(self) -> int:
+        """Of its maps, that the rest of the front end takes off on every side."""
+        return (self.model.margin_px - self.margin_px) // self.stride
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return layers_of_blocks(self.model.frontend.layers, self.blocks)
 
 
 class Segmenter(nn.Module):
@@ -61,24 +98,35 @@ class Segmenter(nn.Module):
             self.frontend.eval()  # no dropout in maps that are not trained
         return self
 
-    def frontend_digest(self) -> str:
-        """SHA-256 of all that the front end's maps of an image depend on here: layers, weights, mean and scale.
+    def frontend_digest(self, blocks: int | None = None) -> str:
+        """SHA-256 of all that the maps of an image depend on here: layers, weights, mean and scale.
 
-        Two stacks that differ in dilations or padding alone have tensors of the same shapes.
+        Of the front end's class maps, or of those after its first `blocks` blocks. Two stacks that differ in dilations
+        or padding alone have tensors of the same shapes.
         """
-        digest = sha256(repr(self.frontend.layers).encode())
+        layers = self.frontend.layers if blocks is None else layers_of_blocks(self.frontend.layers, blocks)
+        names = {"frontend." + layer.name for layer in layers}
+        digest = sha256(repr(layers).encode())
         for name, tensor in sorted(self.state_dict().items()):
-            if not name.startswith("context."):
+            if name in ("mean_rgb", "scale_rgb") or name.rpartition(".")[0] in names:
                 digest.update(f"{name} {tuple(tensor.shape)}".encode())
                 digest.update(tensor.contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def frontend_maps(self, images_B3HW: Tensor) -> Tensor:
-        """The front end's class maps alone, (B, K, h, w)."""
+    def frontend_maps(self, images_B3HW: Tensor, after_blocks: int = 0) -> Tensor:
+        """The front end's class maps alone, (B, K, h, w): of images, or of the maps after `after_blocks` blocks."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frontend_frozen):
-            normalized = (images_B3HW.float() - self.mean_rgb) * self.scale_rgb
-            maps: Tensor = self.frontend(normalized.contiguous(memory_format=torch.channels_last))
+            if after_blocks:
+                return self.frontend.after_blocks(images_B3HW, after_blocks)
+            maps: Tensor = self.frontend(self.normalized(images_B3HW))
         return maps
+
+    def first_blocks(self, blocks: int) -> "FirstBlocks":
+        return FirstBlocks(self, blocks)
+
+    def normalized(self, images_B3HW: Tensor) -> Tensor:
+        normalized = (images_B3HW.float() - self.mean_rgb) * self.scale_rgb
+        return normalized.contiguous(memory_format=torch.channels_last)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
         logits_BKhw = self.frontend_maps(images_B3HW)

@@ -129,9 +129,9 @@ def test_the_bytes_that_are_announced_are_those_that_are_written(tmp_path: Path)
     claimed: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feed, "claim_of", lambda _: claimed.append)
-        feeding.check_kept_maps(config.stage.context)
-    feeding.kept_maps(config.stage.context)
-    next(feeding.batches(config.stage.context, 0)(0, 1))
+        feeding.check_kept_maps("context", config.stage.context)
+    feeding.kept_maps("context", config.stage.context)
+    next(feeding.batches("context", config.stage.context, 0)(0, 1))
     written = [path for path in tmp_path.glob("maps-*/*.npy")]
     headers = 128 * (2 + 5 * (1 + 4))  # of .npy: two stores; one tile at half, four at full size, of five images
     assert sum(path.stat().st_size for path in written) == claimed[0] + headers
@@ -154,9 +154,14 @@ def test_a_stage_may_be_shorter_than_its_warm_up_and_says_so() -> None:
     assert notice.startswith("stage.joint: the warm-up of 20 steps is longer than the stage's 5")
 
 
-def test_only_the_context_stage_keeps_maps() -> None:
-    with pytest.raises(ValueError, match=r"stage.frontend.maps=cached: the front end learns"):
-        compose(["stage.frontend.maps=cached"])
+@pytest.mark.parametrize("blocks", [0, 2, 6])
+def test_maps_are_kept_of_frozen_blocks_from_the_last_pooling_on(blocks: int) -> None:
+    words = ["stage.frontend.maps=cached", f"stage.frontend.frozen_blocks={blocks}"]
+    with pytest.raises(
+        ValueError, match=rf"frozen_blocks={blocks}; set it to 3 \.\.\. 5, or stage\.frontend\.maps=comp"
+    ):
+        compose(words)
+    compose(["stage.frontend.maps=cached", "stage.frontend.frozen_blocks=5"])
 
 
 @pytest.mark.parametrize(
@@ -176,8 +181,8 @@ def test_scoring_on_kept_maps_is_scoring_the_network(tmp_path: Path, overrides: 
     model, _ = build_initial(config.model, images.classes.num_classes, config.data.mean_rgb, 0, None)
     said: list[str] = []
     feeding = Feed(config, images, images, model, runtime, said.append, lambda: None)
-    kept = feeding.kept_maps(config.stage.context)
-    assert kept is not None and feeding.kept_maps(config.stage.joint) is None
+    kept = feeding.kept_maps("context", config.stage.context)
+    assert kept is not None and feeding.kept_maps("joint", config.stage.joint) is None
     model.insert_context(build_context(config.model, images.classes.num_classes, 0))
     for parameter in model.context.parameters():  # type: ignore[union-attr]
         torch.nn.init.normal_(parameter, std=0.2)
@@ -189,7 +194,7 @@ def test_scoring_on_kept_maps_is_scoring_the_network(tmp_path: Path, overrides: 
     assert certify_identity(*asked_of, kept=kept) == certify_identity(*asked_of)
     from_kept, computed = evaluate(*asked_of, kept=kept), evaluate(*asked_of)
     assert torch.equal(from_kept.confusions_NKK, computed.confusions_NKK)
-    assert feeding.kept_maps(config.stage.context) is not None
+    assert feeding.kept_maps("context", config.stage.context) is not None
     assert "computed" in said[0] and "read from" in said[1]
 
 

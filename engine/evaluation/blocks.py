@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engine.contracts import DenseModel
+from engine.contracts import DenseModel, WindowMapper
 from engine.evaluation.inference import Maps, round_up
 
 LARGEST_BLOCK_PX = 2**23  # input of a block: with VGG-16 at full width in float32 the process peaks at 2.5 GiB
@@ -30,8 +30,8 @@ def in_blocks(model: DenseModel, largest_px: int = LARGEST_BLOCK_PX) -> Maps:
     return logits
 
 
-def frontend_maps_in_blocks(model: DenseModel, window_B3HW: Tensor, largest_px: int = LARGEST_BLOCK_PX) -> Tensor:
-    """The front end's maps (B, K, h, w) of a window, from blocks that overlap by what a cell sees beyond itself.
+def frontend_maps_in_blocks(model: WindowMapper, window_B3HW: Tensor, largest_px: int = LARGEST_BLOCK_PX) -> Tensor:
+    """The maps (B, K, h, w) of a window by a front end or its first part, from blocks that overlap by what a cell sees.
 
     So the blocks cut nothing off, whether the window carries a margin or every convolution pads: answers are those of
     the window in one piece, up to the rounding of other matrix shapes.
@@ -53,7 +53,7 @@ def frontend_maps_in_blocks(model: DenseModel, window_B3HW: Tensor, largest_px: 
     return torch.cat(rows, dim=-2)
 
 
-def _blocks(model: DenseModel, length: int, side_px: int) -> Iterator[Block]:
+def _blocks(model: WindowMapper, length: int, side_px: int) -> Iterator[Block]:
     """Blocks of nearly equal size, about `side_px` with what they overlap; at least half of it is their own."""
     stride, margin = model.stride, model.margin_px
     num_cells = -(-(length - 2 * margin) // stride)

@@ -145,7 +145,7 @@ def certify_identity(
 def _frontend(model: DenseModel, kept: KeptMaps | None, runtime: Runtime) -> Maps:
     if kept is None:
         return partial(frontend_maps_in_blocks, model)
-    return RecordedMaps(model, kept).replaying(runtime.device)
+    return RecordedMaps(model, kept.maps, kept.after_blocks).replaying(runtime.device)
 
 
 def _label_size(batch: Batch) -> tuple[int, int]:

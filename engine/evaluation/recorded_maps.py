@@ -4,21 +4,23 @@ Scoring asks for the same windows in the same order every time (scales, mirror i
 says which window a map belongs to.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from engine.contracts import DenseModel, KeptMaps
+from engine.contracts import DenseModel
 from engine.evaluation.inference import Maps
 
 
 @dataclass
 class RecordedMaps:
-    """Maps (B, K, h, w) in order, of a model's front end; given, or recorded."""
+    """Maps in order, of a model's front end or, with `after_blocks`, of so many of its blocks; given, or recorded."""
 
     model: DenseModel
-    maps: KeptMaps = field(default_factory=list)
+    maps: Iterable[Tensor] = field(default_factory=list)
+    after_blocks: int | None = None
 
     def recording(self, frontend: Maps) -> Maps:
         """`frontend`, with every map that it computes kept; what was kept before is dropped."""
@@ -36,12 +38,21 @@ class RecordedMaps:
         maps = iter(self.maps)
 
         def replay(window_B3HW: Tensor) -> Tensor:
-            maps_BKhw = next(maps, None)
-            assert maps_BKhw is not None, "scoring asks for more windows than have recorded maps"
+            kept = next(maps, None)
+            assert kept is not None, "scoring asks for more windows than have recorded maps"
+            maps_BKhw = kept.to(device) if self.after_blocks is None else self._after_blocks(kept.to(device))
             self._check(maps_BKhw, window_B3HW)
-            return maps_BKhw.to(device)
+            return maps_BKhw
 
         return replay
+
+    def _after_blocks(self, maps_BChw: Tensor) -> Tensor:
+        """The rest of the front end, in the type and layout that it has without a file between."""
+        if not torch.is_autocast_enabled(maps_BChw.device.type):
+            maps_BChw = maps_BChw.float()
+        maps_BChw = maps_BChw.contiguous(memory_format=torch.channels_last)
+        assert self.after_blocks is not None
+        return self.model.frontend_maps(maps_BChw, self.after_blocks)
 
     def _check(self, maps_BKhw: Tensor, window_B3HW: Tensor) -> None:
         """The cells must cover the window without its margin; the last row and column may lack a part of a cell."""

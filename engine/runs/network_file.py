@@ -38,7 +38,7 @@ class Description(BaseModel):
 
     class_names: list[str]
     palette: list[Rgb]  # for every class
-    stage: Literal["frontend", "context", "joint"]  # the last one that trained it
+    stage: Literal["frontend", "context", "warmup", "joint"]  # the last one that trained it
     precision: Literal["auto", "float32", "bfloat16"]  # that it was trained in
     config: dict[str, Any]  # as `Config` takes it; a checkpoint of another version may hold other keys
     geometry: dict[str, Any] = {}

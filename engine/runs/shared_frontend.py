@@ -18,7 +18,7 @@ KEY_LENGTH = 20  # hexadecimal digits of a file's name
 # What the front end's training does not depend on; of the machine, `header.runtime` says what matters.
 UNRELATED = (
     *("experiment", "stages", "resume", "run.", "cache.", "runtime.", "data.download"),
-    *("model.context.", "stage.context.", "stage.joint."),
+    *("model.context.", "stage.context.", "stage.warmup.", "stage.joint."),
 )
 
 

@@ -1,4 +1,4 @@
-"""The paper's stages in order: front end, context, joint. Each starts from the weights of the one before."""
+"""The stages in order: the paper's front end, context, joint, and a warm-up. Each starts from the weights before."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,9 +38,9 @@ class Plan:
     run: RunConfig
     seed: int
     make_context: Callable[[int], nn.Module]  # of a seed
-    train_batches: Callable[[StageConfig, int], TrainBatches]  # of a stage's settings and its seed
+    train_batches: Callable[[str, StageConfig, int], TrainBatches]  # of a stage, its settings and its seed
     validation_batches: ValidationBatches
-    kept_maps: Callable[[StageConfig], KeptMaps | None]  # of a stage about to begin; None: computed
+    kept_maps: Callable[[str, StageConfig], KeptMaps | None]  # of a stage about to begin; None: computed
     shared_frontend: SharedFrontend | None
     header: RunHeader  # of every checkpoint
 
@@ -113,7 +113,7 @@ class StageRunner:
             return
         if resumed is None and stage != self.progress.stage:
             self._saver.load_best(self.progress.stage)
-        self._kept_maps = self.runtime.ranks.agree(lambda: self.plan.kept_maps(self.plan.settings[stage]))
+        self._kept_maps = self.runtime.ranks.agree(lambda: self.plan.kept_maps(stage, self.plan.settings[stage]))
         if resumed is None:
             self._enter(stage)
         self._train(stage, resumed)
@@ -130,18 +130,22 @@ class StageRunner:
         torch.manual_seed(seed)
         if stage != "frontend" and self.model.context is None:
             self.model.insert_context(self.plan.make_context(seed))
-            identity = certify_identity(
-                self.model,
-                self.plan.validation_batches,
-                self.plan.validation,
-                self.runtime,
-                kept=self._kept_maps,
-                check=self.stop.check,
-            )
-            self.progress.identity = identity
-            self.listener.identity_certified(identity)
+            if stage != "warmup" or "frontend" in self.plan.stages:  # else its answers are still to be learned
+                self._certify_identity()
         if not self.runtime.ranks.is_first:  # the ranks' masks must differ
             torch.manual_seed(stage_seed(self.plan.seed, f"{stage}, rank {self.runtime.ranks.rank}"))
+
+    def _certify_identity(self) -> None:
+        identity = certify_identity(
+            self.model,
+            self.plan.validation_batches,
+            self.plan.validation,
+            self.runtime,
+            kept=self._kept_maps,
+            check=self.stop.check,
+        )
+        self.progress.identity = identity
+        self.listener.identity_certified(identity)
 
     def _train(self, stage: str, resumed: dict[str, Any] | None) -> None:
         config, seed = self.plan.settings[stage], stage_seed(self.plan.seed, stage)
@@ -165,7 +169,7 @@ class StageRunner:
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         self.listener.stage_started(self.progress, config, num_parameters)
         try:
-            batches = self.runtime.ranks.agree(lambda: self.plan.train_batches(config, seed))
+            batches = self.runtime.ranks.agree(lambda: self.plan.train_batches(stage, config, seed))
             loop.run(self.progress, batches, self._validate, lambda: self._save(optimizer))
         except Stopped as stopped:
             self.listener.log(f"{stopped}: saving, then stopping (once more: stop at once)")

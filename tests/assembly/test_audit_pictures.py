@@ -72,7 +72,7 @@ def test_the_stream_is_the_one_that_training_gets(root: Path, tmp_path: Path, wo
     model, _ = build_initial(config.model, 3, config.data.mean_rgb, config.seed, None)
     feed = Feed(config, train_set, train_set, model, choose_runtime(config.runtime), print, lambda: None)
     stage = config.stage.frontend
-    batches = list(feed.batches(stage, stage_seed(config.seed, "frontend"))(0, NUM_IMAGES // 2))
+    batches = list(feed.batches("frontend", stage, stage_seed(config.seed, "frontend"))(0, NUM_IMAGES // 2))
     stream = sample_stream(config, train_set, print)
     assert stream is not None and stream.length == NUM_IMAGES
     for position, sample in islice(stream.samples(), NUM_IMAGES):

@@ -49,7 +49,7 @@ def step(ranks, accumulation=1):
     for parameter in model.context.parameters():  # no identity: it must have a gradient of its own
         nn.init.normal_(parameter, std=0.2, generator=generator)
     feed = Feed(config, train_set, val_set, model, runtime, lambda line: None, lambda: None)
-    stream, names = feed.batches(config.stage.joint, seed=0), []
+    stream, names = feed.batches("joint", config.stage.joint, seed=0), []
 
     def batches(first, last):
         for batch in stream(first, last):

@@ -128,7 +128,7 @@ class Sitting:
         progress = Progress.from_plain(resumed["progress"]) if resumed else Progress(STAGES[0])
         self.listener = listener or Speed()
 
-        def batches(_: StageConfig, seed: int) -> Any:
+        def batches(_: str, __: StageConfig, seed: int) -> Any:
             def stream(first: int, last: int) -> Iterator[Batch]:
                 for number in range(first, last):
                     if self.read == stop_at:
@@ -148,7 +148,7 @@ class Sitting:
             make_context=fresh_context,
             train_batches=batches,
             validation_batches=validation,
-            kept_maps=lambda _: None,
+            kept_maps=lambda *_: None,
             shared_frontend=None,
             header=run_header(schedule=schedule_figures([1])),
         )

@@ -1,0 +1,28 @@
+"""What results on disk depend on beside their settings: our own code, and the versions of the libraries."""
+
+import ast
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.metadata import version
+
+from configs.files import FOLDER
+
+# Whose bits decide those of the kept maps, and those of a trained front end.
+MAPS_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training/losses.py")
+LABELS_CODE = ("data",)
+TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training")
+LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentations")
+
+
+def made_by(code: Sequence[str]) -> dict[str, str]:
+    """The versions of the libraries, and a SHA-256 of our own code, that results on disk depend on.
+
+    `code` names files and folders of the project. What is hashed is their syntax tree, so that a comment or a line
+    break makes nothing stale.
+    """
+    root, digest = FOLDER.parent, sha256()
+    for place in code:
+        path = root / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(root).as_posix()} {ast.dump(ast.parse(file.read_text()))}\n".encode())
+    return {"code": digest.hexdigest(), **{name: version(name) for name in LIBRARIES}}

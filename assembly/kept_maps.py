@@ -1,0 +1,276 @@
+"""What frozen layers answer, kept on disk: the front end's class maps in the context stage, else its frozen blocks'."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from assembly.code_identity import MAPS_CODE, made_by
+from configs.schema import Config, StageConfig
+from data.block_maps import BlockMaps, ImageBlockMaps, Layout, open_block_maps
+from data.build import image_sizes, meaning
+from data.dataset import ImageSet
+from data.features import ImageMaps, MapStore, file_identity, open_store, open_windows
+from data.loaders import WHOLE, Batch, Share, whole_batches
+from data.resize import resized_size
+from data.store import Log, claim_of, is_kept
+from data.stored_types import to_stored
+from data.transforms import CompletedTransform, TrainTransform, WholeTransform, refuse_cut
+from engine.contracts import KeptMaps, TrainBatches, WindowMapper
+from engine.evaluation.blocks import frontend_maps_in_blocks
+from engine.evaluation.inference import view_of
+from engine.evaluation.recorded_maps import RecordedMaps
+from engine.runs.files import locked
+from engine.runtime import Runtime
+from engine.training.losses import CrossEntropy
+from models import geometry
+from models.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The layers of a stage that do not learn, and what is kept of them.
+
+    In the context stage, `blocks` None, the class maps of whole images; else the maps of the first blocks, from which
+    crops are cut.
+    """
+
+    model: Segmenter
+    blocks: int | None
+    dtype: torch.dtype  # of what is kept to learn from
+    window_dtype: torch.dtype  # of what is kept to score
+
+    @property
+    def mapper(self) -> WindowMapper:
+        return self.model if self.blocks is None else self.model.first_blocks(self.blocks)
+
+    @property
+    def layers(self) -> tuple[geometry.Layer, ...]:
+        return self.model.frontend.layers if self.blocks is None else self.model.first_blocks(self.blocks).layers
+
+    def shape(self, window_px: Sequence[int]) -> tuple[int, int, int]:
+        """Channels and cells of the maps of a window."""
+        channels = self.model.num_classes if self.blocks is None else self.layers[-1].out_channels
+        height, width = (geometry.out_size(self.layers, side) for side in window_px)
+        return channels, height, width
+
+
+@dataclass(frozen=True)
+class KeptFeed:
+    """Maps to learn from, and to score, of a stage about to begin, whose settings `stage` are.
+
+    `check` is called between batches and may raise to stop.
+    """
+
+    config: Config
+    stage: StageConfig
+    frozen: Frozen
+    train_set: ImageSet
+    val_set: ImageSet
+    runtime: Runtime
+    share: Share
+    validation_batches: Callable[[], Iterator[Batch]]
+    log: Log
+    check: Callable[[], None]
+
+    def batches(self, seed: int) -> TrainBatches:
+        names = [self.train_set.name(index) for index in range(len(self.train_set))]
+        draw: dict[str, Any] = {
+            "mirror": self.config.data.augment.mirror,
+            "micro_batch": self.stage.batch // self.stage.accumulation,
+            "seed": seed,
+            "share": self.share,
+        }
+        if self.frozen.blocks is None:
+            class_maps = self._class_maps()
+            return lambda first, last: class_maps.batches(names, first=first, last=last, **draw)
+        block_maps, crop_px = self._block_maps(), self.stage.crop_px
+        return lambda first, last: block_maps.batches(names, crop_px=crop_px, first=first, last=last, **draw)
+
+    def windows(self) -> KeptMaps:
+        """Of every window that scoring asks for, in its order."""
+        maps = open_windows(self.config.cache, self._window_identity, self._windows, self.log, self._locked)
+        return KeptMaps(maps, self.frozen.blocks)
+
+    def refuse_too_many(self) -> None:
+        """Refuse now what would be refused once an earlier stage has trained.
+
+        Raises UserError for images that the crop would cut, and for more maps than the cache may take.
+        """
+        to_learn = self._class_map_bytes() if self.frozen.blocks is None else self._block_map_bytes()
+        sizes = {} if is_kept(self.config.cache, self._window_identity) else Counter(self._sizes(self.val_set))
+        to_score = sum(count * self._window_bytes(size_px) for size_px, count in sizes.items())
+        claim_of(self.config.cache)(to_learn + to_score)
+
+    # Class maps of whole images.
+
+    def _class_maps(self) -> MapStore:
+        identity: dict[str, Any] = {
+            **self._identity(self.train_set),
+            "crop_px": self.stage.crop_px,
+            "mirrored": self._mirrors_pixels,
+            "targets": [self.stage.loss.grid, self._model.stride, self._model.node_offset_px],
+        }
+        num_images = len(self.train_set)
+        return open_store(self.config.cache, identity, self._image_maps, num_images, self.log, self._locked)
+
+    def _class_map_bytes(self) -> int:
+        for size_px in set(self._sizes(self.train_set)):
+            refuse_cut(size_px, self.stage.crop_px)
+        input_px = [side + 2 * self._model.margin_px for side in self.stage.crop_px]
+        cells = math.prod(self.frozen.shape(input_px)[1:])
+        targets = math.prod(self.stage.crop_px) if self.stage.loss.grid == "pixels" else cells
+        versions = 2 if self._mirrors_pixels else 1
+        return (
+            len(self.train_set)
+            * versions
+            * (math.prod(self.frozen.shape(input_px)) * self.frozen.dtype.itemsize + targets)
+        )
+
+    def _image_maps(self) -> Iterator[ImageMaps]:
+        """Maps and targets of every image in order, where pixels are mirrored with those of the mirrored image."""
+        loss = CrossEntropy(self.stage.loss, self._model.stride, self._model.node_offset_px, self._model.head)
+        height, width = self.stage.crop_px
+        transform = WholeTransform((height, width), self._model.margin_px)
+        for whole in self._whole(transform, self.config.validation.batch):
+            maps = [self._maps(images).float().cpu() for images in self._versions(whole.images_B3HW)]
+            targets = [loss.targets(labels).to(torch.uint8) for labels in self._versions(whole.labels_BHW)]
+            yield from map(ImageMaps, torch.stack(maps, 1).numpy(), torch.stack(targets, 1).numpy())
+
+    # Maps of the first blocks, which crops are cut from.
+
+    def _block_maps(self) -> BlockMaps:
+        kept, precision = self.frozen.dtype, self.config.cache.precision
+        if precision not in ("auto", "float32", self.runtime.precision):
+            self.log(
+                f"cache.precision={precision}: values of kept maps change by up to {torch.finfo(kept).eps / 2:.2%}"
+            )
+        identity, compute = self._block_identity, self._image_block_maps
+        return open_block_maps(self.config.cache, identity, compute, self._layout(), self.log, self._locked)
+
+    def _block_map_bytes(self) -> int:
+        return 0 if is_kept(self.config.cache, self._block_identity) else self._layout().num_bytes
+
+    @property
+    def _block_identity(self) -> dict[str, Any]:
+        return {**self._identity(self.train_set), "mirrored": self._mirrors_pixels}
+
+    def _layout(self) -> Layout:
+        assert self.frozen.blocks is not None, "class maps lie otherwise"
+        stride, first_blocks = self._model.stride, self._model.first_blocks(self.frozen.blocks)
+        return Layout(
+            size_N2=-(-np.array(self._sizes(self.train_set)).reshape(-1, 2) // stride),
+            margin_cells=first_blocks.margin_cells,
+            num_channels=self.frozen.layers[-1].out_channels,
+            stride=stride,
+            blocks=self.frozen.blocks,
+            versions=2 if self._mirrors_pixels else 1,
+            dtype=self.frozen.dtype,
+        )
+
+    def _image_block_maps(self) -> Iterator[ImageBlockMaps]:
+        transform = CompletedTransform(self._model.stride, self._model.margin_px)
+        for whole in self._whole(transform, batch=1):
+            maps = torch.cat([self._maps(images).permute(0, 2, 3, 1) for images in self._versions(whole.images_B3HW)])
+            yield ImageBlockMaps(maps, torch.cat(self._versions(whole.labels_BHW)))
+
+    # Maps of what scoring asks for.
+
+    @property
+    def _window_identity(self) -> dict[str, Any]:
+        share = {} if self.share == WHOLE else {"share": self.share}
+        return {**self._identity(self.val_set), "validation": self.config.validation.model_dump(), **share}
+
+    def _windows(self) -> Iterator[NDArray[Any]]:
+        self._model.eval()
+        recorded = RecordedMaps(self._model)
+        with torch.inference_mode(), self.runtime.autocast():
+            for batch in self.validation_batches():
+                self.check()
+                record = recorded.recording(self._maps)
+                view_of(self._model, self.config.validation, batch.images_B3HW.to(self.runtime.device), record)
+                yield from (to_stored(maps_BKhw, self.frozen.window_dtype) for maps_BKhw in recorded.maps)
+
+    def _window_bytes(self, size_px: tuple[int, int]) -> int:
+        """Of the maps of all windows that scoring asks for in an image of this size; nothing is computed."""
+        total, frontend = 0, replace(self.frozen, blocks=None)
+
+        def counted(window_B3HW: Tensor) -> Tensor:
+            nonlocal total
+            window_px = window_B3HW.shape[-2:]
+            total += math.prod(self.frozen.shape(window_px)) * self.frozen.window_dtype.itemsize
+            return torch.empty((1, *frontend.shape(window_px)))
+
+        with FakeTensorMode():
+            image = torch.empty((1, 3, *size_px), dtype=torch.uint8)
+            view_of(self._model, self.config.validation, image, counted)
+        return total
+
+    # Of both.
+
+    def _whole(self, transform: TrainTransform, batch: int) -> Iterator[Batch]:
+        """Every training image in order, while the network is asked and does not learn."""
+        self._model.eval()
+        with torch.inference_mode(), self.runtime.autocast():
+            for whole in whole_batches(
+                self.train_set,
+                transform,
+                batch=batch,
+                workers=self.config.runtime.workers,
+                resize=self.config.data.resize,
+                pin_memory=self.runtime.pin_memory,
+            ):
+                self.check()
+                yield whole
+
+    def _maps(self, images_B3HW: Tensor) -> Tensor:
+        return frontend_maps_in_blocks(self.frozen.mapper, images_B3HW.to(self.runtime.device))
+
+    def _versions(self, images: Tensor) -> list[Tensor]:
+        """Images, or labels, and with `_mirrors_pixels` the same mirrored."""
+        return [images, *([images.flip(-1)] if self._mirrors_pixels else [])]
+
+    def _sizes(self, images: ImageSet) -> list[tuple[int, int]]:
+        """Height and width at which the network sees each image."""
+        return [resized_size(self.config.data.resize, size_px) for size_px in image_sizes(images)]
+
+    def _identity(self, images: ImageSet) -> dict[str, Any]:
+        machine = {key: value for key, value in self.runtime.to_plain().items() if key != "processes"}
+        blocks = (
+            {}
+            if self.frozen.blocks is None
+            else {
+                "blocks": self.frozen.blocks,
+                "dtype": str(self.frozen.dtype),
+                "window_dtype": str(self.frozen.window_dtype),
+            }
+        )
+        return {
+            "images": file_identity(images, meaning(self.config.data)),
+            "resize": self.config.data.resize.model_dump(),
+            "frontend": self._model.frontend_digest(self.frozen.blocks),
+            "margin_px": self._model.margin_px,
+            **blocks,
+            "runtime": machine,
+            "made_by": made_by(MAPS_CODE),
+        }
+
+    def _locked(self, path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
+        return locked(path, on_wait, self.check)
+
+    @property
+    def _model(self) -> Segmenter:
+        return self.frozen.model
+
+    @property
+    def _mirrors_pixels(self) -> bool:
+        return self.config.data.augment.mirror and self.stage.mirror == "pixels"

@@ -1,0 +1,176 @@
+"""Maps of the front end's frozen blocks on disk, of whole training images; crops are cut from them cell by cell."""
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from configs.schema import CacheConfig
+from data.labels import VOID
+from data.loaders import WHOLE, Share, shuffled_keys
+from data.store import Claim, Locked, Log, kept_folder
+from data.stored_types import STORED, from_stored, to_stored
+from data.streams import SampleKey, generator
+from data.transforms import is_mirrored
+
+MAPS, LABELS = "maps.bin", "labels.bin"
+
+
+class BlockBatch(NamedTuple):
+    """What a training step takes: maps (B, C, h, w) after the first `after_blocks` blocks, labels of their pixels.
+
+    Without padding the maps reach beyond the labels, as images do with their margin.
+    """
+
+    maps_BChw: Tensor
+    labels_BHW: Tensor
+    names: list[str]
+    after_blocks: int
+    mirrored_B: Tensor | None = None  # mirrored images have maps of their own
+
+    def frontend_maps(self, frontend: Callable[..., Tensor], device: torch.device) -> Tensor:
+        maps_BChw = self.maps_BChw.to(device, non_blocking=True)
+        if not torch.is_autocast_enabled(device.type):
+            maps_BChw = maps_BChw.float()
+        return frontend(maps_BChw, after_blocks=self.after_blocks)
+
+    def targets(self, sample: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
+        return sample(self.labels_BHW.to(device, non_blocking=True))
+
+
+class ImageBlockMaps(NamedTuple):
+    """Maps, channels last, and labels of one image; M is 1, or 2 with those of the mirrored image."""
+
+    maps_MhwC: Tensor
+    labels_MHW: Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the maps lie: `size_N2` are rows and columns of the cells that stand for pixels of each image.
+
+    Around them lie `margin_cells` more on every side. `versions` is 1, or 2 with mirrored images.
+    """
+
+    size_N2: NDArray[np.int64]
+    margin_cells: int
+    num_channels: int
+    stride: int
+    blocks: int
+    versions: int
+    dtype: torch.dtype
+
+    @cached_property
+    def cells_N(self) -> NDArray[np.int64]:
+        """Of one version of every image, the margin included."""
+        return np.asarray((self.size_N2 + 2 * self.margin_cells).prod(1))
+
+    @cached_property
+    def pixels_N(self) -> NDArray[np.int64]:
+        return np.asarray((self.size_N2 * self.stride).prod(1))
+
+    @property
+    def num_bytes(self) -> int:
+        of_maps = int(self.cells_N.sum()) * self.num_channels * self.dtype.itemsize
+        return self.versions * (of_maps + int(self.pixels_N.sum()))
+
+
+@dataclass(frozen=True)
+class BlockMaps:
+    """The maps and labels of all images in one file each, memory-mapped, read-only."""
+
+    layout: Layout
+    maps: NDArray[Any]  # cells of all versions of all images, one after the other, by channels
+    labels: NDArray[np.uint8]
+
+    def batches(
+        self,
+        names: Sequence[str],
+        *,
+        crop_px: Sequence[int],
+        mirror: bool,
+        micro_batch: int,
+        first: int,
+        last: int,
+        seed: int,
+        share: Share = WHOLE,
+    ) -> Generator[BlockBatch]:
+        """As `loaders.train_batches`, in its order. Crops lie at whole cells; all that do are equally likely."""
+        length = len(names)
+        for keys in shuffled_keys(length, micro_batch=micro_batch, first=first, last=last, seed=seed, share=share):
+            crops = [self._crop((seed, epoch, index), crop_px, mirror) for epoch, index in keys]
+            maps_BhwC, labels_BHW = (np.stack(parts) for parts in zip(*crops, strict=True))
+            yield BlockBatch(
+                from_stored(maps_BhwC).permute(0, 3, 1, 2),
+                torch.from_numpy(labels_BHW),
+                [names[index] for _, index in keys],
+                self.layout.blocks,
+            )
+
+    def _crop(self, key: SampleKey, crop_px: Sequence[int], mirror: bool) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Where the image is smaller than the crop, cells of zeros and void follow at the bottom and the right."""
+        layout, index = self.layout, key[2]
+        version = int(mirror and is_mirrored(key))
+        maps_hwC, label_HW = self.of_image(index, version)
+        crop_cells = [-(-side // layout.stride) for side in crop_px]
+        places = generator(key, "crop of maps")
+        top, left = (
+            int(places.integers(max(0, size - cells) + 1))
+            for size, cells in zip(layout.size_N2[index], crop_cells, strict=True)
+        )
+        with_margin = [cells + 2 * layout.margin_cells for cells in crop_cells]
+        maps_hwC = maps_hwC[top : top + with_margin[0], left : left + with_margin[1]]
+        top_px, left_px = top * layout.stride, left * layout.stride
+        label_HW = label_HW[top_px : top_px + crop_px[0], left_px : left_px + crop_px[1]]
+        return _completed(maps_hwC, with_margin, 0), _completed(label_HW, crop_px, VOID)
+
+    def of_image(self, index: int, version: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Maps (h, w, C), margin included, and label (H, W) of an image; version 1 is its mirror image."""
+        layout = self.layout
+        (rows, columns), margin = layout.size_N2[index], 2 * layout.margin_cells
+        first_cell, first_pixel = (
+            layout.versions * int(lengths_N[:index].sum()) + version * int(lengths_N[index])
+            for lengths_N in (layout.cells_N, layout.pixels_N)
+        )
+        cells = self.maps[first_cell : first_cell + layout.cells_N[index]]
+        pixels = self.labels[first_pixel : first_pixel + layout.pixels_N[index]]
+        maps_hwC = cells.reshape(rows + margin, columns + margin, layout.num_channels)
+        return maps_hwC, pixels.reshape(rows * layout.stride, columns * layout.stride)
+
+
+def open_block_maps(
+    config: CacheConfig,
+    identity: Mapping[str, Any],
+    compute: Callable[[], Iterable[ImageBlockMaps]],
+    layout: Layout,
+    log: Log,
+    locked: Locked,
+) -> BlockMaps:
+    """Maps of all images; `compute` is called where there are none yet. See `kept_folder`.
+
+    Raises UserError where values are too large for the type that they are to be kept in.
+    """
+
+    def build(folder: Path, claim: Claim) -> None:
+        claim(layout.num_bytes)
+        with (folder / MAPS).open("wb") as maps, (folder / LABELS).open("wb") as labels:
+            for maps_MhwC, labels_MHW in compute():
+                maps.write(to_stored(maps_MhwC, layout.dtype).tobytes())
+                labels.write(labels_MHW.contiguous().numpy().tobytes())
+
+    folder = kept_folder(config, identity, build, log, locked, f"maps of the first {layout.blocks} blocks")
+    maps = np.memmap(folder / MAPS, STORED[layout.dtype], "r").reshape(-1, layout.num_channels)
+    return BlockMaps(layout, maps, np.memmap(folder / LABELS, np.uint8, "r"))
+
+
+def _completed(array: NDArray[Any], size: Sequence[int], value: int) -> NDArray[Any]:
+    rows, columns = (side - have for side, have in zip(size, array.shape, strict=False))
+    if rows == columns == 0:
+        return array
+    return np.pad(array, [(0, rows), (0, columns), *[(0, 0)] * (array.ndim - 2)], constant_values=value)
