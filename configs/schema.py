@@ -344,6 +344,8 @@ class StageConfig(Section):
     lr: float = Field(1e-3, gt=0, le=10)
     batch: int = Field(8, ge=1)  # images in a step
     accumulation: int = Field(1, ge=1)  # forward-backward passes in a step; divides batch
+    # Keep only the input of every block for the backward pass and compute the rest again there; the same bits.
+    checkpoint_activations: bool = False
     # Height, width of the SCORED region; the margin is added to it.
     crop_px: CropSize = [256, 256]
     mirror: Mirror = "pixels"  # cells: context stage only

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from configs.schema import ContextConfig
 from models.convolution import Conv2d
@@ -15,6 +16,7 @@ class Context(nn.Module):
     def __init__(self, config: ContextConfig, num_classes: int, generator: Generator) -> None:
         super().__init__()
         self.layers = context_layers(config, num_classes)
+        self.checkpoints_activations = False  # keep only the module's input for the backward pass
         in_channels = num_classes
         for layer in self.layers:
             convolution = Conv2d(
@@ -28,6 +30,12 @@ class Context(nn.Module):
             in_channels = layer.out_channels
 
     def forward(self, maps: Tensor) -> Tensor:
+        if self.checkpoints_activations and torch.is_grad_enabled():
+            recomputed: Tensor = checkpoint(self._layers, maps, use_reentrant=False)
+            return recomputed
+        return self._layers(maps)
+
+    def _layers(self, maps: Tensor) -> Tensor:
         for layer in self.layers:
             maps = self.get_submodule(layer.name)(maps)
             if layer.name != "ctx_final":

@@ -1,10 +1,13 @@
 """The front end: VGG-16 without its last two poolings, fc6 and fc7 as convolutions, one map a class (section 4)."""
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from configs.schema import FrontendConfig, Padding
 from models import geometry
@@ -28,6 +31,7 @@ class Frontend(nn.Module):
         self.margin_px = geometry.margin(self.layers)
         self.reach_px = geometry.reach(self.layers)
         self.dropout = config.dropout
+        self.checkpoints_activations = False  # keep only the input of every block for the backward pass
         in_channels = NUM_COLOURS
         for layer in self.layers:
             if layer.is_pooling:
@@ -55,6 +59,14 @@ class Frontend(nn.Module):
         return self._through(self.layers[len(layers_of_blocks(self.layers, blocks)) :], maps)
 
     def _through(self, layers: Sequence[Layer], maps: Tensor) -> Tensor:
+        for _, block in groupby(layers, attrgetter("block")):
+            if self.checkpoints_activations and torch.is_grad_enabled():
+                maps = checkpoint(self._block, maps, tuple(block), use_reentrant=False)
+            else:
+                maps = self._block(maps, tuple(block))
+        return maps
+
+    def _block(self, maps: Tensor, layers: Sequence[Layer]) -> Tensor:
         for layer in layers:
             if layer.is_pooling:
                 maps = functional.max_pool2d(maps, layer.kernel, layer.stride, ceil_mode=True)

@@ -92,6 +92,15 @@ class Segmenter(nn.Module):
             parameter.requires_grad_(not (frontend or is_in_frozen_block))
         self.train(self.training)
 
+    def checkpoint_activations(self, is_on: bool) -> None:
+        """Whether a backward pass finds only the inputs of the front end's blocks and of the context module kept.
+
+        The rest is computed again, dropout's masks included: the same gradients, bit for bit.
+        """
+        self.frontend.checkpoints_activations = is_on
+        if self.context is not None:
+            self.context.checkpoints_activations = is_on  # type: ignore[assignment]  # nn.Module's own: a plain value
+
     def train(self, mode: bool = True) -> "Segmenter":
         super().train(mode)
         if self.frontend_frozen:

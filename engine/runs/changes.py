@@ -9,6 +9,7 @@ from engine.runs.progress import Progress
 ALWAYS_FREE = ("run.", "runtime.", "cache.", "resume", "model.pretrained", "init.checkpoint")
 ALWAYS_FREE_DATA = ("data.root", "data.sbd_root", "data.coco_root", "data.download")
 BY_NAME = ("stage.", "data.augment.")  # may change when `resume_changes` names them
+WITHOUT_CONSEQUENCE = ("validate_steps", "checkpoint_activations")  # of a stage's settings: to its weights
 BUILT_IN = ("optimizer.name", "optimizer.momentum_form", "frozen_blocks")  # a begun stage's optimizer is made for these
 
 
@@ -55,7 +56,7 @@ def refusal(change: Change, old: Mapping[str, Any], new: Mapping[str, Any], prog
         return None if extends else f"{change}; stages can only be added after those of the run"
     stage, _, setting = key.removeprefix("stage.").partition(".")
     is_of_stage = key.startswith("stage.") and bool(setting)
-    if is_of_stage and (stage not in old["stages"] or setting == "validate_steps"):
+    if is_of_stage and (stage not in old["stages"] or setting in WITHOUT_CONSEQUENCE):
         return None
     is_over = is_of_stage and is_finished(stage, old, progress)
     if is_over and not (setting == "steps" and stage == progress.stage):

@@ -150,6 +150,7 @@ class StageRunner:
     def _train(self, stage: str, resumed: dict[str, Any] | None) -> None:
         config, seed = self.plan.settings[stage], stage_seed(self.plan.seed, stage)
         self.model.freeze(frontend=stage == "context", blocks=config.frozen_blocks)
+        self.model.checkpoint_activations(config.checkpoint_activations)
         optimizer = build_optimizer(config.optimizer, self.model.named_parameters())
         if resumed is not None:
             load_state(optimizer, resumed["optimizer"])

@@ -130,6 +130,36 @@ def test_frozen_blocks_keep_their_weights_and_the_rest_learns() -> None:
     assert learning == {"conv3_1", "conv4_1", "fc6", "fc7", "final"}
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("frozen_frontend", "frozen_blocks"), [(False, 0), (False, 2), (True, 0)])
+def test_checkpointed_activations_change_no_bit_of_logits_and_gradients(
+    frozen_frontend: bool, frozen_blocks: int, precision: torch.dtype
+) -> None:
+    """Dropout included: its masks are drawn again from where the generator was, which then stands where it stood."""
+    config = ModelConfig(frontend=tiny_frontend(dropout=0.5), context=ContextConfig(dilations=[1, 2]))
+    segmenter = build(config)
+    segmenter.insert_context(build_context(config, 5, seed=0))
+    randomized(segmenter).train()
+    segmenter.freeze(frontend=frozen_frontend, blocks=frozen_blocks)
+    side = 64 + 2 * segmenter.margin_px
+    images = torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8)
+    results, drawn_afterwards = [], []
+    for is_on in (False, True):
+        segmenter.checkpoint_activations(is_on)
+        segmenter.zero_grad()
+        torch.manual_seed(7)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            logits = segmenter(images)
+        logits.float().logsumexp(1).sum().backward()
+        gradients = {name: p.grad for name, p in segmenter.named_parameters() if p.grad is not None}
+        results.append({"logits": logits.detach(), **gradients})
+        drawn_afterwards.append(torch.rand(8))
+    plain, checkpointed = results
+    assert plain.keys() == checkpointed.keys()
+    assert all(torch.equal(plain[name], checkpointed[name]) for name in plain)
+    assert torch.equal(*drawn_afterwards)
+
+
 def test_restored_network_gives_the_same_bits() -> None:
     config = ModelConfig(frontend=tiny_frontend())
     segmenter = build(config)

@@ -52,6 +52,8 @@ class Tiny(nn.Module):
     def freeze(self, *, frontend: bool, blocks: int) -> None:
         self.frontend.requires_grad_(not frontend)
 
+    def checkpoint_activations(self, is_on: bool) -> None: ...
+
     def frontend_maps(self, images_B3HW: Tensor) -> Tensor:
         maps: Tensor = self.frontend(images_B3HW.float() / 255)
         return maps
