@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from assembly.audit_feed import audit_feed
 from configs.errors import UserError
-from configs.schema import CROP_MULTIPLE_PX, Config
+from configs.schema import CROP_MULTIPLE_PX, Config, StageConfig
 from data.audit.findings import Finding, Place, listing
 from data.audit.split import Split
 from data.dataset import FileSet, ImageSet
@@ -21,8 +21,10 @@ def size_findings(config: Config, train: Split, val: Split) -> Iterator[Finding]
     """Of the stages to come; what a stage would refuse only when it begins is an error here."""
     yield from _small_images(config, train)
     yield from _large_images(config, train)
-    if "context" in config.stages and config.stage.context.maps == "cached":
-        yield from _kept_maps(config, train, val)
+    for stage in config.stages:
+        settings: StageConfig = getattr(config.stage, stage)
+        if settings.maps == "cached":
+            yield from _kept_maps(config, stage, settings, train, val)
 
 
 def _small_images(config: Config, train: Split) -> Iterator[Finding]:
@@ -60,31 +62,38 @@ def _seen_sizes(config: Config, split: Split) -> dict[int, tuple[int, int]]:
     return {i: resized_size(config.data.resize, record.image.size_px) for i, record in records if record.image}
 
 
-def _kept_maps(config: Config, train: Split, val: Split) -> Iterator[Finding]:
-    stage, too_large = config.stage.context, list[int]()
-    largest_px = list(stage.crop_px)
-    for i, size_px in _seen_sizes(config, train).items():
-        try:
-            refuse_cut(size_px, stage.crop_px)
-        except UserError:
-            too_large.append(i)
-            largest_px = [max(largest, _in_cells(side)) for largest, side in zip(largest_px, size_px, strict=True)]
-    if too_large:
-        key = f"stage.context.crop_px={listing(stage.crop_px)}"
-        what = f"images larger than {key}, of which maps are to be kept: {len(too_large):,}"
-        advice = "take them out of the split, set stage.context.maps=computed, or add"
-        overrides = [f"stage.context.crop_px={listing(largest_px)}"]
-        yield Finding("error", "larger_than_crop", train.name, what, advice, _places(train, too_large), overrides)
+def _kept_maps(config: Config, stage: str, settings: StageConfig, train: Split, val: Split) -> Iterator[Finding]:
+    if stage == "context":  # the others cut crops from the maps of images of any size
+        settings, cut = _holding_all(config, settings, train)
+        yield from cut
     train_set, val_set = _as_if_readable(train), _as_if_readable(val)
     if train_set is None or val_set is None:
         return
     try:
-        feed = audit_feed(config, train_set, val_set, log=lambda line: None)
-        feed.check_kept_maps("context", stage.model_copy(update={"crop_px": largest_px}))
+        audit_feed(config, train_set, val_set, log=lambda line: None).check_kept_maps(stage, settings)
     except CacheTooSmall as error:
         what = str(error).partition("; ")[0]
-        advice = "remove folders there, set stage.context.maps=computed, or add"
+        advice = f"remove folders there, set stage.{stage}.maps=computed, or add"
         yield Finding("error", "cache_size", "", what, advice, overrides=[f"cache.max_gb={error.required_gb:g}"])
+
+
+def _holding_all(config: Config, settings: StageConfig, train: Split) -> tuple[StageConfig, list[Finding]]:
+    """The settings of the context stage with a crop that cuts no image, and what there is to say of theirs."""
+    too_large, largest_px = list[int](), list(settings.crop_px)
+    for i, size_px in _seen_sizes(config, train).items():
+        try:
+            refuse_cut(size_px, settings.crop_px)
+        except UserError:
+            too_large.append(i)
+            largest_px = [max(largest, _in_cells(side)) for largest, side in zip(largest_px, size_px, strict=True)]
+    if not too_large:
+        return settings, []
+    key = f"stage.context.crop_px={listing(settings.crop_px)}"
+    what = f"images larger than {key}, of which maps are to be kept: {len(too_large):,}"
+    advice = "take them out of the split, set stage.context.maps=computed, or add"
+    overrides = [f"stage.context.crop_px={listing(largest_px)}"]
+    finding = Finding("error", "larger_than_crop", train.name, what, advice, _places(train, too_large), overrides)
+    return settings.model_copy(update={"crop_px": largest_px}), [finding]
 
 
 def _in_cells(size_px: int) -> int:

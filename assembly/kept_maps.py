@@ -107,7 +107,7 @@ class KeptFeed:
         Raises UserError for images that the crop would cut, and for more maps than the cache may take.
         """
         to_learn = self._class_map_bytes() if self.frozen.blocks is None else self._block_map_bytes()
-        sizes = {} if is_kept(self.config.cache, self._window_identity) else Counter(self._sizes(self.val_set))
+        sizes = {} if self._is_kept(lambda: self._window_identity) else Counter(self._sizes(self.val_set))
         to_score = sum(count * self._window_bytes(size_px) for size_px, count in sizes.items())
         claim_of(self.config.cache)(to_learn + to_score)
 
@@ -158,7 +158,7 @@ class KeptFeed:
         return open_block_maps(self.config.cache, identity, compute, self._layout(), self.log, self._locked)
 
     def _block_map_bytes(self) -> int:
-        return 0 if is_kept(self.config.cache, self._block_identity) else self._layout().num_bytes
+        return 0 if self._is_kept(lambda: self._block_identity) else self._layout().num_bytes
 
     @property
     def _block_identity(self) -> dict[str, Any]:
@@ -216,6 +216,11 @@ class KeptFeed:
         return total
 
     # Of both.
+
+    def _is_kept(self, identity: Callable[[], dict[str, Any]]) -> bool:
+        """Of a front end that is still to be trained, and of a network without weights, nothing can be kept yet."""
+        is_known = self.frozen.blocks is not None and not self._model.mean_rgb.is_meta
+        return is_known and is_kept(self.config.cache, identity())
 
     def _whole(self, transform: TrainTransform, batch: int) -> Iterator[Batch]:
         """Every training image in order, while the network is asked and does not learn."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from assembly import feed
+from assembly import code_identity
 from assembly.feed import Feed
 from configs.compose import compose
 from configs.notices import notices
@@ -104,12 +104,12 @@ def test_what_is_kept_is_known_by_code_and_libraries_but_not_by_comments(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "code.py").write_text("def f(x):\n    return x + 1\n")
-    monkeypatch.setattr(feed, "FOLDER", tmp_path / "configs")
-    first = feed.made_by(["code.py"])
+    monkeypatch.setattr(code_identity, "FOLDER", tmp_path / "configs")
+    first = code_identity.made_by(["code.py"])
     (tmp_path / "code.py").write_text("def f(x):  # one more\n\n    return x + 1\n")
-    assert feed.made_by(["code.py"]) == first
+    assert code_identity.made_by(["code.py"]) == first
     (tmp_path / "code.py").write_text("def f(x):\n    return x + 2\n")
-    assert feed.made_by(["code.py"]) != first
+    assert code_identity.made_by(["code.py"]) != first
     assert {"torch", "pillow", "opencv-python-headless"} < first.keys()
 
 
@@ -128,7 +128,7 @@ def test_the_bytes_that_are_announced_are_those_that_are_written(tmp_path: Path)
     feeding = Feed(config, images, images, model, runtime, print, lambda: None)
     claimed: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feed, "claim_of", lambda _: claimed.append)
+        patch.setattr("assembly.kept_maps.claim_of", lambda _: claimed.append)
         feeding.check_kept_maps("context", config.stage.context)
     feeding.kept_maps("context", config.stage.context)
     next(feeding.batches("context", config.stage.context, 0)(0, 1))
@@ -158,10 +158,10 @@ def test_a_stage_may_be_shorter_than_its_warm_up_and_says_so() -> None:
 def test_maps_are_kept_of_frozen_blocks_from_the_last_pooling_on(blocks: int) -> None:
     words = ["stage.frontend.maps=cached", f"stage.frontend.frozen_blocks={blocks}"]
     with pytest.raises(
-        ValueError, match=rf"frozen_blocks={blocks}; set it to 3 \.\.\. 5, or stage\.frontend\.maps=comp"
+        ValueError, match=rf"frozen_blocks={blocks}; set it to 3 \.\.\. 4, or stage\.frontend\.maps=comp"
     ):
         compose(words)
-    compose(["stage.frontend.maps=cached", "stage.frontend.frozen_blocks=5"])
+    compose(["stage.frontend.maps=cached", "stage.frontend.frozen_blocks=4"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from engine.runs.progress import Progress
 
 # Where files lie, the machine, what is kept and shown: of no consequence to a run that has begun.
-ALWAYS_FREE = ("run.", "runtime.", "cache.", "resume", "model.pretrained", "init.checkpoint")
+ALWAYS_FREE = ("run.", "runtime.", "resume", "model.pretrained", "init.checkpoint")
+ALWAYS_FREE_CACHE = ("cache.root", "cache.frontend", "cache.max_gb")
 ALWAYS_FREE_DATA = ("data.root", "data.sbd_root", "data.coco_root", "data.download")
 BY_NAME = ("stage.", "data.augment.")  # may change when `resume_changes` names them
 WITHOUT_CONSEQUENCE = ("validate_steps", "checkpoint_activations")  # of a stage's settings: to its weights
@@ -44,7 +45,9 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     return [
         Change(key, before[key], now[key])
         for key in sorted(before.keys() & now.keys())
-        if before[key] != now[key] and not key.startswith(ALWAYS_FREE) and key not in ALWAYS_FREE_DATA
+        if before[key] != now[key]
+        and not key.startswith(ALWAYS_FREE)
+        and key not in (*ALWAYS_FREE_CACHE, *ALWAYS_FREE_DATA)
     ]
 
 

@@ -140,7 +140,9 @@ def test_the_bound_counts_all_that_is_kept_and_is_told_before_much_is_written(tm
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"cache.root=.*file: the maps cannot be kept there .*stage.context.maps=comp"):
+    with pytest.raises(
+        ValueError, match=r"cache.root=.*file: the maps cannot be kept there .*set maps=computed in the stages"
+    ):
         opened(tmp_path / "file", [])
 
 

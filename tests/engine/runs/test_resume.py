@@ -151,6 +151,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"stage__context__optimizer__name": "adamw", "resume_changes": ["stage.context.optimizer.name"]},
         "context has begun with it"),
     "another network": ({"model__context__dilations": [1]}, r"model\.context\.dilations"),
+    "maps kept in another type": ({"cache__precision": "float16"}, r"cache\.precision: auto then, float16 now"),
     "the rate, not by name": ({"stage__context__lr": 0.5}, r"say so by name: 'resume_changes=\[stage\.context\.lr\]'"),
     "fewer steps than are done": ({"stage__context__steps": 299}, "300 steps are done already"),
     "a finished stage": (
