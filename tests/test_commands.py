@@ -179,8 +179,8 @@ KEPT = [
 ]
 MOMENTS = {  # what is going on when the signal comes: a function of that moment, and what else is to be done then
     "an image is scored": ("engine.evaluation.evaluate", "answer", "pass"),
-    "maps are computed": ("assembly.feed", "frontend_maps_in_blocks", "pass"),
-    "another process has the lock": ("assembly.feed", "locked", "hold(arguments[0])"),
+    "maps are computed": ("assembly.kept_maps", "frontend_maps_in_blocks", "pass"),
+    "another process has the lock": ("assembly.kept_maps", "locked", "hold(arguments[0])"),
 }
 
 
