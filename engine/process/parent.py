@@ -2,19 +2,28 @@
 
 import os
 import signal
-import time
-from threading import Thread
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 
 POLL_S = 0.5
 
 
-def stop_with_parent() -> None:
-    """From now on a SIGTERM comes to this process once the one that started it is gone."""
-    parent = os.getppid()
+@contextmanager
+def stopping_with_parent() -> Iterator[None]:
+    """Within the block a SIGTERM comes to this process once the one that started it is gone."""
+    parent, is_over = os.getppid(), Event()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_S)
-        os.kill(os.getpid(), signal.SIGTERM)
+        while not is_over.wait(POLL_S):
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
-    Thread(target=watch, daemon=True).start()
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:  # a thread that still ran when the interpreter ends could abort the process (seen with Python 3.11)
+        is_over.set()
+        watcher.join()

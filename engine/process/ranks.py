@@ -19,7 +19,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from configs.errors import FAILED, INTERRUPTED, UserError
 from engine.process.exits import SaidElsewhere, is_out_of_memory
-from engine.process.parent import stop_with_parent
+from engine.process.parent import stopping_with_parent
 from engine.process.stop import Stopped, StopRequest
 
 T = TypeVar("T")
@@ -125,7 +125,6 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
     if size <= 1:
         yield ALONE
         return
-    stop_with_parent()
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     backend = "gloo"
     if torch.cuda.is_available():
@@ -137,7 +136,8 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
     voice = Voice(PrefixStore("voice", store))
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
-        yield Ranks(rank, size, local_rank, local_size)
+        with stopping_with_parent():
+            yield Ranks(rank, size, local_rank, local_size)
     except Stopped:
         raise
     except (Exception, KeyboardInterrupt) as error:  # Ctrl-C in a terminal reaches all of them
