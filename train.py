@@ -71,7 +71,7 @@ def train(config: Config) -> int:
     from engine.training.stages import StageRunner
     from models.build import build_initial
 
-    with StopRequest() as stop, ranks_of_torchrun() as ranks:
+    with StopRequest() as stop, ranks_of_torchrun(stop) as ranks:
         runtime = choose_runtime(config.runtime, ranks, config.cache)
         train_set, val_set = open_sets(config.data)
         run = open_shared_run(config, run_header(config, train_set, val_set, runtime), ranks)

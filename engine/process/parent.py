@@ -6,18 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from engine.process.stop import StopRequest
+
 POLL_S = 0.5
 
 
 @contextmanager
-def stopping_with_parent() -> Iterator[None]:
-    """Within the block a SIGTERM comes to this process once the one that started it is gone."""
+def stopping_with_parent(stop: StopRequest) -> Iterator[None]:
+    """Within the block a SIGTERM comes to this process once the one that started it is gone.
+
+    But for one that is asked to stop already: it may be saving, and a second signal would end it at once.
+    """
     parent, is_over = os.getppid(), Event()
 
     def watch() -> None:
         while not is_over.wait(POLL_S):
             if os.getppid() != parent:
-                os.kill(os.getpid(), signal.SIGTERM)
+                if not stop.is_requested:
+                    os.kill(os.getpid(), signal.SIGTERM)
                 return
 
     watcher = Thread(target=watch, daemon=True)

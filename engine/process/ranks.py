@@ -119,8 +119,11 @@ ALONE = Ranks()
 
 
 @contextmanager
-def ranks_of_torchrun() -> Iterator[Ranks]:
-    """The ranks that torchrun's environment variables name; connected until the block ends."""
+def ranks_of_torchrun(stop: StopRequest | None = None) -> Iterator[Ranks]:
+    """The ranks that torchrun's environment variables name; connected until the block ends.
+
+    `stop` is what has this process stop in good order, if anything has.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size <= 1:
         yield ALONE
@@ -136,7 +139,7 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
     voice = Voice(PrefixStore("voice", store))
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
-        with stopping_with_parent():
+        with stopping_with_parent(stop or StopRequest()):
             yield Ranks(rank, size, local_rank, local_size)
     except Stopped:
         raise
