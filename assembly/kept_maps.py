@@ -3,9 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,25 +13,26 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from assembly.code_identity import MAPS_CODE, made_by
+from assembly.sources import Sources
 from configs.schema import Config, StageConfig
-from data.block_maps import BlockMaps, ImageBlockMaps, Layout, open_block_maps
-from data.build import image_sizes, meaning
+from data.block_maps import BlockMaps, ImageBlockMaps, Layout, block_maps_of, open_block_maps
+from data.build import image_sizes
 from data.dataset import ImageSet
-from data.features import ImageMaps, MapStore, file_identity, open_store, open_windows
-from data.loaders import WHOLE, Batch, Share, whole_batches
+from data.features import ImageMaps, MapStore, open_store, open_windows
+from data.loaders import WHOLE, Batch, whole_batches
 from data.resize import resized_size
-from data.store import Log, claim_of, is_kept
+from data.store import claim_of, is_kept
 from data.stored_types import to_stored
-from data.transforms import CompletedTransform, TrainTransform, WholeTransform, refuse_cut
+from data.transforms import WholeTransform, holding_all, in_cells, refuse_cut
 from engine.contracts import KeptMaps, TrainBatches, WindowMapper
 from engine.evaluation.blocks import frontend_maps_in_blocks
 from engine.evaluation.inference import view_of
 from engine.evaluation.recorded_maps import RecordedMaps
-from engine.runs.files import locked
-from engine.runtime import Runtime
 from engine.training.losses import CrossEntropy
 from models import geometry
 from models.segmenter import Segmenter
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -66,29 +65,19 @@ class Frozen:
 
 @dataclass(frozen=True)
 class KeptFeed:
-    """Maps to learn from, and to score, of a stage about to begin, whose settings `stage` are.
+    """Maps to learn from, and to score, of a stage about to begin, whose settings `stage` are."""
 
-    `check` is called between batches and may raise to stop.
-    """
-
-    config: Config
+    sources: Sources
     stage: StageConfig
     frozen: Frozen
-    train_set: ImageSet
-    val_set: ImageSet
-    runtime: Runtime
-    share: Share
-    validation_batches: Callable[[], Iterator[Batch]]
-    log: Log
-    check: Callable[[], None]
 
     def batches(self, seed: int) -> TrainBatches:
-        names = [self.train_set.name(index) for index in range(len(self.train_set))]
+        names = [self.sources.train_set.name(index) for index in range(len(self.sources.train_set))]
         draw: dict[str, Any] = {
-            "mirror": self.config.data.augment.mirror,
+            "mirror": self._config.data.augment.mirror,
             "micro_batch": self.stage.batch // self.stage.accumulation,
             "seed": seed,
-            "share": self.share,
+            "share": self.sources.share,
         }
         if self.frozen.blocks is None:
             class_maps = self._class_maps()
@@ -98,7 +87,10 @@ class KeptFeed:
 
     def windows(self) -> KeptMaps:
         """Of every window that scoring asks for, in its order."""
-        maps = open_windows(self.config.cache, self._window_identity, self._windows, self.log, self._locked)
+        what = "front-end maps" if self.frozen.blocks is None else block_maps_of(self.frozen.blocks)
+        maps = open_windows(
+            self._config.cache, self._window_identity, self._windows, self.sources.log, self.sources.locked, what
+        )
         return KeptMaps(maps, self.frozen.blocks)
 
     def refuse_too_many(self) -> None:
@@ -107,31 +99,33 @@ class KeptFeed:
         Raises UserError for images that the crop would cut, and for more maps than the cache may take.
         """
         to_learn = self._class_map_bytes() if self.frozen.blocks is None else self._block_map_bytes()
-        sizes = {} if self._is_kept(lambda: self._window_identity) else Counter(self._sizes(self.val_set))
+        sizes = {} if self._is_kept(lambda: self._window_identity) else Counter(self._sizes(self.sources.val_set))
         to_score = sum(count * self._window_bytes(size_px) for size_px, count in sizes.items())
-        claim_of(self.config.cache)(to_learn + to_score)
+        claim_of(self._config.cache)(to_learn + to_score)
 
     # Class maps of whole images.
 
     def _class_maps(self) -> MapStore:
         identity: dict[str, Any] = {
-            **self._identity(self.train_set),
+            **self._identity(self.sources.train_set, self.frozen.dtype),
             "crop_px": self.stage.crop_px,
             "mirrored": self._mirrors_pixels,
             "targets": [self.stage.loss.grid, self._model.stride, self._model.node_offset_px],
         }
-        num_images = len(self.train_set)
-        return open_store(self.config.cache, identity, self._image_maps, num_images, self.log, self._locked)
+        num_images = len(self.sources.train_set)
+        return open_store(
+            self._config.cache, identity, self._image_maps, num_images, self.sources.log, self.sources.locked
+        )
 
     def _class_map_bytes(self) -> int:
-        for size_px in set(self._sizes(self.train_set)):
+        for size_px in set(self._sizes(self.sources.train_set)):
             refuse_cut(size_px, self.stage.crop_px)
         input_px = [side + 2 * self._model.margin_px for side in self.stage.crop_px]
         cells = math.prod(self.frozen.shape(input_px)[1:])
         targets = math.prod(self.stage.crop_px) if self.stage.loss.grid == "pixels" else cells
         versions = 2 if self._mirrors_pixels else 1
         return (
-            len(self.train_set)
+            len(self.sources.train_set)
             * versions
             * (math.prod(self.frozen.shape(input_px)) * self.frozen.dtype.itemsize + targets)
         )
@@ -139,9 +133,8 @@ class KeptFeed:
     def _image_maps(self) -> Iterator[ImageMaps]:
         """Maps and targets of every image in order, where pixels are mirrored with those of the mirrored image."""
         loss = CrossEntropy(self.stage.loss, self._model.stride, self._model.node_offset_px, self._model.head)
-        height, width = self.stage.crop_px
-        transform = WholeTransform((height, width), self._model.margin_px)
-        for whole in self._whole(transform, self.config.validation.batch):
+        transform = WholeTransform(self._model.margin_px, holding_all(self.stage.crop_px))
+        for whole in self._whole(transform, self._config.validation.batch):
             maps = [self._maps(images).float().cpu() for images in self._versions(whole.images_B3HW)]
             targets = [loss.targets(labels).to(torch.uint8) for labels in self._versions(whole.labels_BHW)]
             yield from map(ImageMaps, torch.stack(maps, 1).numpy(), torch.stack(targets, 1).numpy())
@@ -149,26 +142,28 @@ class KeptFeed:
     # Maps of the first blocks, which crops are cut from.
 
     def _block_maps(self) -> BlockMaps:
-        kept, precision = self.frozen.dtype, self.config.cache.precision
-        if precision not in ("auto", "float32", self.runtime.precision):
-            self.log(
+        kept, precision = self.frozen.dtype, self._config.cache.precision
+        if precision not in ("auto", "float32", self.sources.runtime.precision):
+            self.sources.log(
                 f"cache.precision={precision}: values of kept maps change by up to {torch.finfo(kept).eps / 2:.2%}"
             )
         identity, compute = self._block_identity, self._image_block_maps
-        return open_block_maps(self.config.cache, identity, compute, self._layout(), self.log, self._locked)
+        return open_block_maps(
+            self._config.cache, identity, compute, self._layout(), self.sources.log, self.sources.locked
+        )
 
     def _block_map_bytes(self) -> int:
         return 0 if self._is_kept(lambda: self._block_identity) else self._layout().num_bytes
 
     @property
     def _block_identity(self) -> dict[str, Any]:
-        return {**self._identity(self.train_set), "mirrored": self._mirrors_pixels}
+        return {**self._identity(self.sources.train_set, self.frozen.dtype), "mirrored": self._mirrors_pixels}
 
     def _layout(self) -> Layout:
         assert self.frozen.blocks is not None, "class maps lie otherwise"
         stride, first_blocks = self._model.stride, self._model.first_blocks(self.frozen.blocks)
         return Layout(
-            size_N2=-(-np.array(self._sizes(self.train_set)).reshape(-1, 2) // stride),
+            size_N2=-(-np.array(self._sizes(self.sources.train_set)).reshape(-1, 2) // stride),
             margin_cells=first_blocks.margin_cells,
             num_channels=self.frozen.layers[-1].out_channels,
             stride=stride,
@@ -178,7 +173,7 @@ class KeptFeed:
         )
 
     def _image_block_maps(self) -> Iterator[ImageBlockMaps]:
-        transform = CompletedTransform(self._model.stride, self._model.margin_px)
+        transform = WholeTransform(self._model.margin_px, in_cells(self._model.stride))
         for whole in self._whole(transform, batch=1):
             maps = torch.cat([self._maps(images).permute(0, 2, 3, 1) for images in self._versions(whole.images_B3HW)])
             yield ImageBlockMaps(maps, torch.cat(self._versions(whole.labels_BHW)))
@@ -187,17 +182,21 @@ class KeptFeed:
 
     @property
     def _window_identity(self) -> dict[str, Any]:
-        share = {} if self.share == WHOLE else {"share": self.share}
-        return {**self._identity(self.val_set), "validation": self.config.validation.model_dump(), **share}
+        share = {} if self.sources.share == WHOLE else {"share": self.sources.share}
+        return {
+            **self._identity(self.sources.val_set, self.frozen.window_dtype),
+            "validation": self._config.validation.model_dump(),
+            **share,
+        }
 
     def _windows(self) -> Iterator[NDArray[Any]]:
         self._model.eval()
         recorded = RecordedMaps(self._model)
-        with torch.inference_mode(), self.runtime.autocast():
-            for batch in self.validation_batches():
-                self.check()
+        with torch.inference_mode(), self.sources.runtime.autocast():
+            for batch in self.sources.validation_batches():
+                self.sources.check()
                 record = recorded.recording(self._maps)
-                view_of(self._model, self.config.validation, batch.images_B3HW.to(self.runtime.device), record)
+                view_of(self._model, self._config.validation, batch.images_B3HW.to(self.sources.runtime.device), record)
                 yield from (to_stored(maps_BKhw, self.frozen.window_dtype) for maps_BKhw in recorded.maps)
 
     def _window_bytes(self, size_px: tuple[int, int]) -> int:
@@ -212,7 +211,7 @@ class KeptFeed:
 
         with FakeTensorMode():
             image = torch.empty((1, 3, *size_px), dtype=torch.uint8)
-            view_of(self._model, self.config.validation, image, counted)
+            view_of(self._model, self._config.validation, image, counted)
         return total
 
     # Of both.
@@ -220,25 +219,25 @@ class KeptFeed:
     def _is_kept(self, identity: Callable[[], dict[str, Any]]) -> bool:
         """Of a front end that is still to be trained, and of a network without weights, nothing can be kept yet."""
         is_known = self.frozen.blocks is not None and not self._model.mean_rgb.is_meta
-        return is_known and is_kept(self.config.cache, identity())
+        return is_known and is_kept(self._config.cache, identity())
 
-    def _whole(self, transform: TrainTransform, batch: int) -> Iterator[Batch]:
+    def _whole(self, transform: WholeTransform, batch: int) -> Iterator[Batch]:
         """Every training image in order, while the network is asked and does not learn."""
         self._model.eval()
-        with torch.inference_mode(), self.runtime.autocast():
+        with torch.inference_mode(), self.sources.runtime.autocast():
             for whole in whole_batches(
-                self.train_set,
+                self.sources.train_set,
                 transform,
                 batch=batch,
-                workers=self.config.runtime.workers,
-                resize=self.config.data.resize,
-                pin_memory=self.runtime.pin_memory,
+                workers=self._config.runtime.workers,
+                resize=self._config.data.resize,
+                pin_memory=self.sources.runtime.pin_memory,
             ):
-                self.check()
+                self.sources.check()
                 yield whole
 
     def _maps(self, images_B3HW: Tensor) -> Tensor:
-        return frontend_maps_in_blocks(self.frozen.mapper, images_B3HW.to(self.runtime.device))
+        return frontend_maps_in_blocks(self.frozen.mapper, images_B3HW.to(self.sources.runtime.device))
 
     def _versions(self, images: Tensor) -> list[Tensor]:
         """Images, or labels, and with `_mirrors_pixels` the same mirrored."""
@@ -246,31 +245,25 @@ class KeptFeed:
 
     def _sizes(self, images: ImageSet) -> list[tuple[int, int]]:
         """Height and width at which the network sees each image."""
-        return [resized_size(self.config.data.resize, size_px) for size_px in image_sizes(images)]
+        return [resized_size(self._config.data.resize, size_px) for size_px in image_sizes(images)]
 
-    def _identity(self, images: ImageSet) -> dict[str, Any]:
-        machine = {key: value for key, value in self.runtime.to_plain().items() if key != "processes"}
-        blocks = (
-            {}
-            if self.frozen.blocks is None
-            else {
-                "blocks": self.frozen.blocks,
-                "dtype": str(self.frozen.dtype),
-                "window_dtype": str(self.frozen.window_dtype),
-            }
-        )
+    def _identity(self, images: ImageSet, dtype: torch.dtype) -> dict[str, Any]:
+        """Of maps of these images, which are kept in this type."""
+        machine = {key: value for key, value in self.sources.runtime.to_plain().items() if key != "processes"}
         return {
-            "images": file_identity(images, meaning(self.config.data)),
-            "resize": self.config.data.resize.model_dump(),
+            "images": self.sources.identity_of(images),
+            "resize": self._config.data.resize.model_dump(),
             "frontend": self._model.frontend_digest(self.frozen.blocks),
+            "blocks": self.frozen.blocks,
             "margin_px": self._model.margin_px,
-            **blocks,
+            "dtype": str(dtype),
             "runtime": machine,
             "made_by": made_by(MAPS_CODE),
         }
 
-    def _locked(self, path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
-        return locked(path, on_wait, self.check)
+    @property
+    def _config(self) -> Config:
+        return self.sources.config
 
     @property
     def _model(self) -> Segmenter:
@@ -278,4 +271,14 @@ class KeptFeed:
 
     @property
     def _mirrors_pixels(self) -> bool:
-        return self.config.data.augment.mirror and self.stage.mirror == "pixels"
+        return self._config.data.augment.mirror and self.stage.mirror == "pixels"
+
+
+def kept_feed(sources: Sources, stage: str, settings: StageConfig) -> KeptFeed:
+    """Of a stage that keeps maps; they are those of the network as it is when they are asked for."""
+    if stage == "context":
+        return KeptFeed(sources, settings, Frozen(sources.model, None, torch.float32, torch.float32))
+    precision, protocol = sources.config.cache.precision, sources.config.validation.protocol
+    kept = DTYPES[sources.runtime.precision if precision == "auto" else precision]
+    scored = torch.float32 if precision == "auto" and protocol == "authors" else kept  # as they are computed
+    return KeptFeed(sources, settings, Frozen(sources.model, settings.frozen_blocks, kept, scored))

@@ -67,18 +67,20 @@ class Layout:
     dtype: torch.dtype
 
     @cached_property
-    def cells_N(self) -> NDArray[np.int64]:
-        """Of one version of every image, the margin included."""
-        return np.asarray((self.size_N2 + 2 * self.margin_cells).prod(1))
+    def cell_bounds(self) -> NDArray[np.int64]:
+        """Where the cells of every version of every image begin, margins included, and where the last ones end."""
+        return self._bounds((self.size_N2 + 2 * self.margin_cells).prod(1))
 
     @cached_property
-    def pixels_N(self) -> NDArray[np.int64]:
-        return np.asarray((self.size_N2 * self.stride).prod(1))
+    def pixel_bounds(self) -> NDArray[np.int64]:
+        return self._bounds((self.size_N2 * self.stride).prod(1))
+
+    def _bounds(self, lengths_N: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.concatenate([[0], np.cumsum(np.repeat(lengths_N, self.versions))])
 
     @property
     def num_bytes(self) -> int:
-        of_maps = int(self.cells_N.sum()) * self.num_channels * self.dtype.itemsize
-        return self.versions * (of_maps + int(self.pixels_N.sum()))
+        return int(self.cell_bounds[-1]) * self.num_channels * self.dtype.itemsize + int(self.pixel_bounds[-1])
 
 
 @dataclass(frozen=True)
@@ -134,12 +136,9 @@ class BlockMaps:
         """Maps (h, w, C), margin included, and label (H, W) of an image; version 1 is its mirror image."""
         layout = self.layout
         (rows, columns), margin = layout.size_N2[index], 2 * layout.margin_cells
-        first_cell, first_pixel = (
-            layout.versions * int(lengths_N[:index].sum()) + version * int(lengths_N[index])
-            for lengths_N in (layout.cells_N, layout.pixels_N)
-        )
-        cells = self.maps[first_cell : first_cell + layout.cells_N[index]]
-        pixels = self.labels[first_pixel : first_pixel + layout.pixels_N[index]]
+        place = layout.versions * index + version
+        cells = self.maps[slice(*layout.cell_bounds[place : place + 2])]
+        pixels = self.labels[slice(*layout.pixel_bounds[place : place + 2])]
         maps_hwC = cells.reshape(rows + margin, columns + margin, layout.num_channels)
         return maps_hwC, pixels.reshape(rows * layout.stride, columns * layout.stride)
 
@@ -164,9 +163,14 @@ def open_block_maps(
                 maps.write(to_stored(maps_MhwC, layout.dtype).tobytes())
                 labels.write(labels_MHW.contiguous().numpy().tobytes())
 
-    folder = kept_folder(config, identity, build, log, locked, f"maps of the first {layout.blocks} blocks")
+    folder = kept_folder(config, identity, build, log, locked, block_maps_of(layout.blocks))
     maps = np.memmap(folder / MAPS, STORED[layout.dtype], "r").reshape(-1, layout.num_channels)
     return BlockMaps(layout, maps, np.memmap(folder / LABELS, np.uint8, "r"))
+
+
+def block_maps_of(blocks: int) -> str:
+    """What the log calls them."""
+    return f"maps of the first {blocks} blocks"
 
 
 def _completed(array: NDArray[Any], size: Sequence[int], value: int) -> NDArray[Any]:

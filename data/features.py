@@ -134,6 +134,7 @@ def open_windows(
     compute: Callable[[], Iterable[NDArray[Any]]],
     log: Log,
     locked: Locked,
+    what: str = "front-end maps",
 ) -> WindowMaps:
     """Maps of the windows that `compute` runs through where there are none yet. See `kept_folder`."""
 
@@ -145,7 +146,7 @@ def open_windows(
                 claim(needed_bytes)
                 np.save(file, maps_BKhw)
 
-    return WindowMaps(kept_folder(config, identity, build, log, locked, "front-end maps for scoring") / WINDOWS)
+    return WindowMaps(kept_folder(config, identity, build, log, locked, f"{what} for scoring") / WINDOWS)
 
 
 def file_identity(images: ImageSet, meaning: Any) -> str:

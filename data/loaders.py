@@ -21,7 +21,7 @@ from data.balance import Choice, ClassBalance
 from data.dataset import ImageSet
 from data.parent import end_with_parent
 from data.resize import resized_image, resized_label
-from data.transforms import TrainTransform, is_mirrored
+from data.transforms import TrainTransform, WholeTransform, is_mirrored
 
 T = TypeVar("T")
 
@@ -94,14 +94,14 @@ def train_batches(
 
 def whole_batches(
     images: ImageSet,
-    transform: TrainTransform,
+    transform: WholeTransform,
     *,
     batch: int,
     workers: int,
     resize: ResizeConfig = AS_IT_IS,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:
-    """Every sample once, in order, as the transform makes it; all are of one size. Otherwise as `train_batches`."""
+    """Every sample once, in order, as the transform makes it, those of a batch of one size; else as `train_batches`."""
     indices = range(len(images))
     keys = ([(0, index) for index in indices[first : first + batch]] for first in range(0, len(images), batch))
     yield from _read(_Reader(images, transform, 0, workers, resize), keys, workers, pin_memory)
@@ -158,7 +158,7 @@ class _Reader(Dataset[Batch | UserError]):
     def __init__(
         self,
         images: ImageSet,
-        transform: TrainTransform | None,
+        transform: TrainTransform | WholeTransform | None,
         seed: int,
         workers: int,
         resize: ResizeConfig,

@@ -3,7 +3,7 @@
 import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -28,6 +28,8 @@ from albumentations import (
     RandomScale,
     Rotate,
 )
+
+Size = tuple[int, int]  # height, width, in pixels
 
 
 class TrainTransform:
@@ -91,31 +93,17 @@ class TrainTransform:
         return changed_light(result["image"], self._augment, key), crop_HW
 
 
-class WholeTransform(TrainTransform):
-    """The whole image as it is, padded to the crop and its margin: what maps are kept of."""
+class WholeTransform:
+    """The whole image as it is, padded to `completed` size (height and width of a label in, and out) and its margin.
 
-    def __init__(self, crop_px: tuple[int, int], margin_px: int) -> None:
-        super().__init__(AugmentConfig(mirror=False), crop_px, margin_px)
-        self._crop_px = crop_px
+    What maps are kept of. Padding is that of `TrainTransform`.
+    """
 
-    def __call__(
-        self,
-        image_HW3: NDArray[np.uint8],
-        label_HW: NDArray[np.uint8],
-        key: SampleKey,
-        anchor_class: int | None = None,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Raises UserError for an image that the crop would cut."""
-        refuse_cut((label_HW.shape[0], label_HW.shape[1]), self._crop_px)
-        return super().__call__(image_HW3, label_HW, key, anchor_class)
+    leaves_mirror = False
 
-
-class CompletedTransform(TrainTransform):
-    """The whole image as it is, of any size, completed to whole cells of `stride_px`, with its margin."""
-
-    def __init__(self, stride_px: int, margin_px: int) -> None:
-        super().__init__(AugmentConfig(mirror=False), (stride_px, stride_px), margin_px)
-        self._stride_px = stride_px
+    def __init__(self, margin_px: int, completed: Callable[[Size], Size]) -> None:
+        self._margin_px = margin_px
+        self._completed = completed
 
     def __call__(
         self,
@@ -124,11 +112,26 @@ class CompletedTransform(TrainTransform):
         key: SampleKey,
         anchor_class: int | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        height, width = (-(-side // self._stride_px) * self._stride_px for side in label_HW.shape)
+        height, width = self._completed((label_HW.shape[0], label_HW.shape[1]))
         margin = self._margin_px
-        padded = _Pad((margin, margin), (height + 2 * margin, width + 2 * margin))
-        label_HW = padded.apply_to_mask(label_HW)[margin : margin + height, margin : margin + width]
-        return padded.apply(image_HW3), label_HW
+        pad = _Pad((margin, margin), (height + 2 * margin, width + 2 * margin))
+        label_HW = pad.apply_to_mask(label_HW)[margin : margin + height, margin : margin + width]
+        return pad.apply(image_HW3), label_HW
+
+
+def holding_all(crop_px: Sequence[int]) -> Callable[[Size], Size]:
+    """Every image becomes as large as the crop. What it returns raises UserError for an image that would be cut."""
+
+    def completed(size_px: Size) -> Size:
+        refuse_cut(size_px, crop_px)
+        return crop_px[0], crop_px[1]
+
+    return completed
+
+
+def in_cells(stride_px: int) -> Callable[[Size], Size]:
+    """Every image ends with a whole cell."""
+    return lambda size_px: (-(-size_px[0] // stride_px) * stride_px, -(-size_px[1] // stride_px) * stride_px)
 
 
 def refuse_cut(size_px: tuple[int, int], crop_px: Sequence[int]) -> None:
