@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from data.block_maps import BlockMaps, ImageBlockMaps, Layout, block_maps_of, op
 from data.build import image_sizes
 from data.dataset import ImageSet
 from data.features import ImageMaps, MapStore, open_store, open_windows
-from data.loaders import WHOLE, Batch, whole_batches
+from data.loaders import WHOLE, whole_batches
 from data.resize import resized_size
 from data.store import claim_of, is_kept
 from data.stored_types import to_stored
-from data.transforms import WholeTransform, holding_all, in_cells, refuse_cut
+from data.transforms import Completed, WholeTransform, holding_all, in_cells, refuse_cut
+from data.versions import Versions
 from engine.contracts import KeptMaps, TrainBatches, WindowMapper
 from engine.evaluation.blocks import frontend_maps_in_blocks
 from engine.evaluation.inference import view_of
@@ -70,11 +72,12 @@ class KeptFeed:
     sources: Sources
     stage: StageConfig
     frozen: Frozen
+    earlier: "KeptFeed | None" = None  # of a stage before, whose blocks are as they were then
 
     def batches(self, seed: int) -> TrainBatches:
         names = [self.sources.train_set.name(index) for index in range(len(self.sources.train_set))]
         draw: dict[str, Any] = {
-            "mirror": self._config.data.augment.mirror,
+            "versions": self._versions,
             "micro_batch": self.stage.batch // self.stage.accumulation,
             "seed": seed,
             "share": self.sources.share,
@@ -87,6 +90,8 @@ class KeptFeed:
 
     def windows(self) -> KeptMaps:
         """Of every window that scoring asks for, in its order."""
+        if self.earlier is not None:
+            return self.earlier.windows()
         what = "front-end maps" if self.frozen.blocks is None else block_maps_of(self.frozen.blocks)
         maps = open_windows(
             self._config.cache, self._window_identity, self._windows, self.sources.log, self.sources.locked, what
@@ -99,7 +104,7 @@ class KeptFeed:
         Raises UserError for images that the crop would cut, and for more maps than the cache may take.
         """
         to_learn = self._class_map_bytes() if self.frozen.blocks is None else self._block_map_bytes()
-        sizes = {} if self._is_kept(lambda: self._window_identity) else Counter(self._sizes(self.sources.val_set))
+        sizes = {} if self._has_windows else Counter(self._sizes(self.sources.val_set))
         to_score = sum(count * self._window_bytes(size_px) for size_px, count in sizes.items())
         claim_of(self._config.cache)(to_learn + to_score)
 
@@ -109,7 +114,8 @@ class KeptFeed:
         identity: dict[str, Any] = {
             **self._identity(self.sources.train_set, self.frozen.dtype),
             "crop_px": self.stage.crop_px,
-            "mirrored": self._mirrors_pixels,
+            **self._versions.identity,
+            **({"from_blocks": self._blocks.frozen.blocks} if self._blocks else {}),
             "targets": [self.stage.loss.grid, self._model.stride, self._model.node_offset_px],
         }
         num_images = len(self.sources.train_set)
@@ -123,21 +129,45 @@ class KeptFeed:
         input_px = [side + 2 * self._model.margin_px for side in self.stage.crop_px]
         cells = math.prod(self.frozen.shape(input_px)[1:])
         targets = math.prod(self.stage.crop_px) if self.stage.loss.grid == "pixels" else cells
-        versions = 2 if self._mirrors_pixels else 1
         return (
             len(self.sources.train_set)
-            * versions
+            * self._versions.number
             * (math.prod(self.frozen.shape(input_px)) * self.frozen.dtype.itemsize + targets)
         )
 
     def _image_maps(self) -> Iterator[ImageMaps]:
-        """Maps and targets of every image in order, where pixels are mirrored with those of the mirrored image."""
+        """Maps and targets of every version of every image in order."""
         loss = CrossEntropy(self.stage.loss, self._model.stride, self._model.node_offset_px, self._model.head)
-        transform = WholeTransform(self._model.margin_px, holding_all(self.stage.crop_px))
-        for whole in self._whole(transform, self._config.validation.batch):
-            maps = [self._maps(images).float().cpu() for images in self._versions(whole.images_B3HW)]
-            targets = [loss.targets(labels).to(torch.uint8) for labels in self._versions(whole.labels_BHW)]
+        if self._blocks is not None:
+            yield from self._image_maps_of(self._blocks._block_maps(), loss)
+            return
+        for images_MB3HW, labels_MBHW in self._whole(holding_all(self.stage.crop_px), self._config.validation.batch):
+            maps = [self._maps(images).float().cpu() for images in images_MB3HW]
+            targets = [loss.targets(labels).to(torch.uint8) for labels in labels_MBHW]
             yield from map(ImageMaps, torch.stack(maps, 1).numpy(), torch.stack(targets, 1).numpy())
+
+    @cached_property
+    def _blocks(self) -> "KeptFeed | None":
+        """Of the maps that an earlier stage learns from, where the front end's can be computed from them.
+
+        Settings alone decide, so that a run whose cache was removed goes on with the same bits.
+        """
+        completed, crop_px = in_cells(self._model.stride), tuple(self.stage.crop_px)
+        if self.earlier is None or self.earlier._versions.identity != self._versions.identity:
+            return None
+        has_all = all(completed(size_px) == crop_px for size_px in set(self._sizes(self.sources.train_set)))
+        return self.earlier if has_all else None
+
+    def _image_maps_of(self, block_maps: BlockMaps, loss: CrossEntropy) -> Iterator[ImageMaps]:
+        self._model.eval()
+        device, layout = self.sources.runtime.device, block_maps.layout
+        with torch.inference_mode(), self.sources.runtime.autocast():
+            for index in range(len(layout.size_N2)):
+                self.sources.check()
+                versions = [block_maps.whole(index, version) for version in range(layout.versions)]
+                maps = [one.frontend_maps(self._model.frontend_maps, device).float().cpu() for one in versions]
+                targets = [loss.targets(one.labels_BHW).to(torch.uint8) for one in versions]
+                yield ImageMaps(torch.cat(maps).numpy(), torch.cat(targets).numpy())
 
     # Maps of the first blocks, which crops are cut from.
 
@@ -153,11 +183,11 @@ class KeptFeed:
         )
 
     def _block_map_bytes(self) -> int:
-        return 0 if self._is_kept(lambda: self._block_identity) else self._layout().num_bytes
+        return 0 if self._has_block_maps else self._layout().num_bytes
 
     @property
     def _block_identity(self) -> dict[str, Any]:
-        return {**self._identity(self.sources.train_set, self.frozen.dtype), "mirrored": self._mirrors_pixels}
+        return {**self._identity(self.sources.train_set, self.frozen.dtype), **self._versions.identity}
 
     def _layout(self) -> Layout:
         assert self.frozen.blocks is not None, "class maps lie otherwise"
@@ -168,15 +198,14 @@ class KeptFeed:
             num_channels=self.frozen.layers[-1].out_channels,
             stride=stride,
             blocks=self.frozen.blocks,
-            versions=2 if self._mirrors_pixels else 1,
+            versions=self._versions.number,
             dtype=self.frozen.dtype,
         )
 
     def _image_block_maps(self) -> Iterator[ImageBlockMaps]:
-        transform = WholeTransform(self._model.margin_px, in_cells(self._model.stride))
-        for whole in self._whole(transform, batch=1):
-            maps = torch.cat([self._maps(images).permute(0, 2, 3, 1) for images in self._versions(whole.images_B3HW)])
-            yield ImageBlockMaps(maps, torch.cat(self._versions(whole.labels_BHW)))
+        for images_MB3HW, labels_MBHW in self._whole(in_cells(self._model.stride), batch=1):
+            maps = torch.cat([self._maps(images).permute(0, 2, 3, 1) for images in images_MB3HW])
+            yield ImageBlockMaps(maps, torch.cat(labels_MBHW))
 
     # Maps of what scoring asks for.
 
@@ -216,13 +245,24 @@ class KeptFeed:
 
     # Of both.
 
-    def _is_kept(self, identity: Callable[[], dict[str, Any]]) -> bool:
-        """Of a front end that is still to be trained, and of a network without weights, nothing can be kept yet."""
-        is_known = self.frozen.blocks is not None and not self._model.mean_rgb.is_meta
-        return is_known and is_kept(self._config.cache, identity())
+    @property
+    def _has_block_maps(self) -> bool:
+        return self._is_known and is_kept(self._config.cache, self._block_identity)
 
-    def _whole(self, transform: WholeTransform, batch: int) -> Iterator[Batch]:
-        """Every training image in order, while the network is asked and does not learn."""
+    @property
+    def _has_windows(self) -> bool:
+        return self._is_known and is_kept(self._config.cache, self._window_identity)
+
+    @property
+    def _is_known(self) -> bool:
+        """Of a front end that is still to be trained, and of a network without weights, nothing can be kept yet."""
+        return self.frozen.blocks is not None and not self._model.mean_rgb.is_meta
+
+    def _whole(self, completed: Completed, batch: int) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        """Every version of the images and labels of every batch, while the network is asked and does not learn."""
+        versions = self._versions
+        transform = WholeTransform(versions.changes, self._model.margin_px, completed, versions.mirror)
+        epochs = max(1, versions.drawn)
         self._model.eval()
         with torch.inference_mode(), self.sources.runtime.autocast():
             for whole in whole_batches(
@@ -230,18 +270,19 @@ class KeptFeed:
                 transform,
                 batch=batch,
                 workers=self._config.runtime.workers,
+                epochs=epochs,
                 resize=self._config.data.resize,
                 pin_memory=self.sources.runtime.pin_memory,
             ):
                 self.sources.check()
-                yield whole
+                yield self._versions_in(whole.images_B3HW, epochs), self._versions_in(whole.labels_BHW, epochs)
 
     def _maps(self, images_B3HW: Tensor) -> Tensor:
         return frontend_maps_in_blocks(self.frozen.mapper, images_B3HW.to(self.sources.runtime.device))
 
-    def _versions(self, images: Tensor) -> list[Tensor]:
-        """Images, or labels, and with `_mirrors_pixels` the same mirrored."""
-        return [images, *([images.flip(-1)] if self._mirrors_pixels else [])]
+    def _versions_in(self, images: Tensor, epochs: int) -> list[Tensor]:
+        """Of images, or labels: each epoch's and, where they are kept, those of the mirror images."""
+        return [*(images[epoch::epochs] for epoch in range(epochs)), *[images.flip(-1)] * self._versions.has_mirrored]
 
     def _sizes(self, images: ImageSet) -> list[tuple[int, int]]:
         """Height and width at which the network sees each image."""
@@ -270,15 +311,23 @@ class KeptFeed:
         return self.frozen.model
 
     @property
-    def _mirrors_pixels(self) -> bool:
-        return self._config.data.augment.mirror and self.stage.mirror == "pixels"
+    def _versions(self) -> Versions:
+        return Versions(self.stage.kept_versions, self._config.data.augment, self.stage.mirror)
 
 
 def kept_feed(sources: Sources, stage: str, settings: StageConfig) -> KeptFeed:
     """Of a stage that keeps maps; they are those of the network as it is when they are asked for."""
-    if stage == "context":
-        return KeptFeed(sources, settings, Frozen(sources.model, None, torch.float32, torch.float32))
     precision, protocol = sources.config.cache.precision, sources.config.validation.protocol
     kept = DTYPES[sources.runtime.precision if precision == "auto" else precision]
     scored = torch.float32 if precision == "auto" and protocol == "authors" else kept  # as they are computed
-    return KeptFeed(sources, settings, Frozen(sources.model, settings.frozen_blocks, kept, scored))
+
+    def of_blocks(settings: StageConfig) -> KeptFeed:
+        return KeptFeed(sources, settings, Frozen(sources.model, settings.frozen_blocks, kept, scored))
+
+    if stage != "context":
+        return of_blocks(settings)
+    stages = sources.config.stages
+    before = [getattr(sources.config.stage, name) for name in stages[: stages.index(stage)]]
+    is_exact = precision in ("auto", "float32", sources.runtime.precision)
+    earlier = next((of_blocks(other) for other in before if other.maps == "cached" and is_exact), None)
+    return KeptFeed(sources, settings, Frozen(sources.model, None, torch.float32, torch.float32), earlier)

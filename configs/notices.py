@@ -23,12 +23,15 @@ def _kept_maps(name: str, stage: StageConfig, config: Config) -> list[str]:
         "rotation": augment.rotation_deg > 0,
         **{name: getattr(augment, name) > 0 for name in AugmentConfig.model_fields if name not in NAMED_OTHERWISE},
     }
+    if stage.kept_versions:
+        lost = {"class_balance": augment.class_balance > 0}
     left_out = [key for key, is_set in lost.items() if is_set]
     if not left_out:
         return []
     return [
         f"stage.{name}.maps=cached: this stage learns from maps of unchanged images; of data.augment it leaves "
         f"out {', '.join(left_out)}; stage.{name}.maps=computed applies them"
+        + ("" if left_out == ["class_balance"] else f", stage.{name}.kept_versions to a few versions of every image")
     ]
 
 

@@ -17,7 +17,7 @@ from data.loaders import WHOLE, Share, shuffled_keys
 from data.store import Claim, Locked, Log, kept_folder
 from data.stored_types import STORED, from_stored, to_stored
 from data.streams import SampleKey, generator
-from data.transforms import is_mirrored
+from data.versions import Versions
 
 MAPS, LABELS = "maps.bin", "labels.bin"
 
@@ -45,7 +45,7 @@ class BlockBatch(NamedTuple):
 
 
 class ImageBlockMaps(NamedTuple):
-    """Maps, channels last, and labels of one image; M is 1, or 2 with those of the mirrored image."""
+    """Maps, channels last, and labels of one image in its M `Versions`."""
 
     maps_MhwC: Tensor
     labels_MHW: Tensor
@@ -55,7 +55,7 @@ class ImageBlockMaps(NamedTuple):
 class Layout:
     """How the maps lie: `size_N2` are rows and columns of the cells that stand for pixels of each image.
 
-    Around them lie `margin_cells` more on every side. `versions` is 1, or 2 with mirrored images.
+    Around them lie `margin_cells` more on every side. `versions` are kept of every image.
     """
 
     size_N2: NDArray[np.int64]
@@ -96,7 +96,7 @@ class BlockMaps:
         names: Sequence[str],
         *,
         crop_px: Sequence[int],
-        mirror: bool,
+        versions: Versions,
         micro_batch: int,
         first: int,
         last: int,
@@ -106,7 +106,7 @@ class BlockMaps:
         """As `loaders.train_batches`, in its order. Crops lie at whole cells; all that do are equally likely."""
         length = len(names)
         for keys in shuffled_keys(length, micro_batch=micro_batch, first=first, last=last, seed=seed, share=share):
-            crops = [self._crop((seed, epoch, index), crop_px, mirror) for epoch, index in keys]
+            crops = [self._crop((seed, epoch, index), crop_px, versions) for epoch, index in keys]
             maps_BhwC, labels_BHW = (np.stack(parts) for parts in zip(*crops, strict=True))
             yield BlockBatch(
                 from_stored(maps_BhwC).permute(0, 3, 1, 2),
@@ -115,11 +115,12 @@ class BlockMaps:
                 self.layout.blocks,
             )
 
-    def _crop(self, key: SampleKey, crop_px: Sequence[int], mirror: bool) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    def _crop(
+        self, key: SampleKey, crop_px: Sequence[int], versions: Versions
+    ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Where the image is smaller than the crop, cells of zeros and void follow at the bottom and the right."""
         layout, index = self.layout, key[2]
-        version = int(mirror and is_mirrored(key))
-        maps_hwC, label_HW = self.of_image(index, version)
+        maps_hwC, label_HW = self.of_image(index, versions.of(key))
         crop_cells = [-(-side // layout.stride) for side in crop_px]
         places = generator(key, "crop of maps")
         top, left = (
@@ -132,8 +133,14 @@ class BlockMaps:
         label_HW = label_HW[top_px : top_px + crop_px[0], left_px : left_px + crop_px[1]]
         return _completed(maps_hwC, with_margin, 0), _completed(label_HW, crop_px, VOID)
 
+    def whole(self, index: int, version: int) -> BlockBatch:
+        """A version of an image, whole, as a batch."""
+        maps_hwC, label_HW = self.of_image(index, version)
+        maps_BChw = from_stored(np.array(maps_hwC[None])).permute(0, 3, 1, 2)
+        return BlockBatch(maps_BChw, torch.from_numpy(np.array(label_HW[None])), [], self.layout.blocks)
+
     def of_image(self, index: int, version: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Maps (h, w, C), margin included, and label (H, W) of an image; version 1 is its mirror image."""
+        """Maps (h, w, C), margin included, and label (H, W) of a version of an image."""
         layout = self.layout
         (rows, columns), margin = layout.size_N2[index], 2 * layout.margin_cells
         place = layout.versions * index + version

@@ -16,7 +16,7 @@ from data.dataset import FileSet, ImageSet
 from data.loaders import WHOLE, Share, shuffled_keys
 from data.store import Claim, Locked, Log, kept_folder
 from data.stored_types import from_stored
-from data.transforms import is_mirrored
+from data.versions import Versions
 
 MAPS, TARGETS, WINDOWS = "maps.npy", "targets.npy", "windows.npy"
 
@@ -45,7 +45,7 @@ class MapBatch(NamedTuple):
 
 
 class ImageMaps(NamedTuple):
-    """The maps and targets of one image; M is 1, or 2 with those of the mirrored image."""
+    """The maps and targets of one image in its M `Versions`."""
 
     maps_MKhw: NDArray[np.float32]
     targets_MHW: NDArray[np.uint8]
@@ -53,10 +53,7 @@ class ImageMaps(NamedTuple):
 
 @dataclass(frozen=True)
 class MapStore:
-    """Maps (N, M, K, h, w) and targets (N, M, h, w) or (N, M, H, W), memory-mapped, read-only.
-
-    M is 1, or 2 where the maps of the mirrored image lie beside those of the image.
-    """
+    """Maps (N, M, K, h, w) and targets (N, M, h, w) or (N, M, H, W) of M `Versions`, memory-mapped, read-only."""
 
     maps_NMKhw: NDArray[np.float32]
     targets_NMHW: NDArray[np.uint8]
@@ -65,7 +62,7 @@ class MapStore:
         self,
         names: Sequence[str],
         *,
-        mirror: bool,
+        versions: Versions,
         micro_batch: int,
         first: int,
         last: int,
@@ -73,17 +70,16 @@ class MapStore:
         share: Share = WHOLE,
     ) -> Generator[MapBatch]:
         """As `loaders.train_batches`, in its order."""
-        has_mirrored = self.maps_NMKhw.shape[1] == 2
         length = len(names)
         for keys in shuffled_keys(length, micro_batch=micro_batch, first=first, last=last, seed=seed, share=share):
-            indices = [index for _, index in keys]
-            turned = [mirror and is_mirrored((seed, epoch, index)) for epoch, index in keys]
-            versions = [int(turn and has_mirrored) for turn in turned]
+            samples, indices = [(seed, *key) for key in keys], [index for _, index in keys]
+            kept = [versions.of(sample) for sample in samples]
+            mirrored = [versions.mirrors_cells(sample) for sample in samples]
             yield MapBatch(
-                torch.from_numpy(self.maps_NMKhw[indices, versions]),
-                torch.from_numpy(self.targets_NMHW[indices, versions]),
+                torch.from_numpy(self.maps_NMKhw[indices, kept]),
+                torch.from_numpy(self.targets_NMHW[indices, kept]),
                 [names[index] for index in indices],
-                torch.tensor(turned) if mirror and not has_mirrored else None,
+                torch.tensor(mirrored) if any(mirrored) else None,
             )
 
 

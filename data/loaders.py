@@ -21,7 +21,7 @@ from data.balance import Choice, ClassBalance
 from data.dataset import ImageSet
 from data.parent import end_with_parent
 from data.resize import resized_image, resized_label
-from data.transforms import TrainTransform, WholeTransform, is_mirrored
+from data.transforms import SampleTransform, TrainTransform, is_mirrored
 
 T = TypeVar("T")
 
@@ -94,16 +94,21 @@ def train_batches(
 
 def whole_batches(
     images: ImageSet,
-    transform: WholeTransform,
+    transform: SampleTransform,
     *,
     batch: int,
     workers: int,
+    epochs: int = 1,
     resize: ResizeConfig = AS_IT_IS,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:
-    """Every sample once, in order, as the transform makes it, those of a batch of one size; else as `train_batches`."""
-    indices = range(len(images))
-    keys = ([(0, index) for index in indices[first : first + batch]] for first in range(0, len(images), batch))
+    """`batch` samples after the other, in order, as the transform makes them in each of the first `epochs`.
+
+    Those of a batch have one size, and the epochs of a sample follow each other. Otherwise as `train_batches`.
+    """
+    firsts = range(0, len(images), batch)
+    groups = (range(first, min(first + batch, len(images))) for first in firsts)
+    keys = ([(epoch, index) for index in group for epoch in range(epochs)] for group in groups)
     yield from _read(_Reader(images, transform, 0, workers, resize), keys, workers, pin_memory)
 
 
@@ -158,7 +163,7 @@ class _Reader(Dataset[Batch | UserError]):
     def __init__(
         self,
         images: ImageSet,
-        transform: TrainTransform | WholeTransform | None,
+        transform: SampleTransform | None,
         seed: int,
         workers: int,
         resize: ResizeConfig,

@@ -25,6 +25,7 @@ Stream = Literal[
     "noise",
     "gamma",
     "crop of maps",
+    "kept version",
 ]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 

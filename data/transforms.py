@@ -4,7 +4,8 @@ import math
 import os
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -30,6 +31,21 @@ from albumentations import (
 )
 
 Size = tuple[int, int]  # height, width, in pixels
+UNCHANGED = AugmentConfig(mirror=False)
+Completed = Callable[[Size], Size]  # of a label: what it is padded to
+
+
+class SampleTransform(Protocol):
+    leaves_mirror: bool
+
+    def __call__(
+        self,
+        image_HW3: NDArray[np.uint8],
+        label_HW: NDArray[np.uint8],
+        key: SampleKey,
+        anchor_class: int | None = None,
+        /,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
 
 
 class TrainTransform:
@@ -94,16 +110,15 @@ class TrainTransform:
 
 
 class WholeTransform:
-    """The whole image as it is, padded to `completed` size (height and width of a label in, and out) and its margin.
+    """The whole image as a training sample: `completed` to a size, then changed as a crop of that size.
 
-    What maps are kept of. Padding is that of `TrainTransform`.
+    What maps are kept of.
     """
 
-    leaves_mirror = False
-
-    def __init__(self, margin_px: int, completed: Callable[[Size], Size]) -> None:
-        self._margin_px = margin_px
+    def __init__(self, augment: AugmentConfig, margin_px: int, completed: Completed, mirror: Mirror = "pixels") -> None:
+        self._of_size = cache(lambda size_px: TrainTransform(augment, size_px, margin_px, mirror))
         self._completed = completed
+        self.leaves_mirror = False  # what is kept is mirrored where it is drawn from
 
     def __call__(
         self,
@@ -112,14 +127,10 @@ class WholeTransform:
         key: SampleKey,
         anchor_class: int | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        height, width = self._completed((label_HW.shape[0], label_HW.shape[1]))
-        margin = self._margin_px
-        pad = _Pad((margin, margin), (height + 2 * margin, width + 2 * margin))
-        label_HW = pad.apply_to_mask(label_HW)[margin : margin + height, margin : margin + width]
-        return pad.apply(image_HW3), label_HW
+        return self._of_size(self._completed(label_HW.shape))(image_HW3, label_HW, key)
 
 
-def holding_all(crop_px: Sequence[int]) -> Callable[[Size], Size]:
+def holding_all(crop_px: Sequence[int]) -> Completed:
     """Every image becomes as large as the crop. What it returns raises UserError for an image that would be cut."""
 
     def completed(size_px: Size) -> Size:
@@ -129,7 +140,7 @@ def holding_all(crop_px: Sequence[int]) -> Callable[[Size], Size]:
     return completed
 
 
-def in_cells(stride_px: int) -> Callable[[Size], Size]:
+def in_cells(stride_px: int) -> Completed:
     """Every image ends with a whole cell."""
     return lambda size_px: (-(-size_px[0] // stride_px) * stride_px, -(-size_px[1] // stride_px) * stride_px)
 

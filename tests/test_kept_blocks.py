@@ -12,6 +12,7 @@ from configs.compose import compose
 from configs.schema import VOID
 from data.build import open_images
 from data.loaders import validation_batches
+from data.transforms import TrainTransform
 from engine.evaluation.evaluate import evaluate
 from engine.runs import checkpoint
 from engine.runtime import choose_runtime
@@ -172,6 +173,57 @@ def test_scoring_on_kept_blocks_is_scoring_the_network(tmp_path: Path, overrides
 
     asked_of = (model, batches, feeding.config.validation, feeding.runtime)
     assert torch.equal(evaluate(*asked_of, kept=kept).confusions_NKK, evaluate(*asked_of).confusions_NKK)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("padding", ["zero", "reflect"])
+@pytest.mark.parametrize("versions", [0, 2])
+def test_a_context_stage_computes_its_maps_from_kept_blocks_where_there_are_any(
+    tmp_path: Path, padding: str, precision: str, versions: int
+) -> None:
+    """Up to the rounding of blocks that were asked for one image and not for two; and only then."""
+    given = [f"model.padding={padding}", f"runtime.precision={precision}", "data.augment.mirror=true"]
+    given = words(["frontend", "context"], maps="cached", kept_versions=versions) + given
+    taken: dict[str, Any] = {}
+    for name in ("from blocks", "from images"):
+        given += ["stage.frontend.maps=computed"] * (name == "from images")
+        said: list[str] = []
+        feeding = feed(tmp_path / name, given, said)
+        settings = feeding.config.stage.context
+        kept = feeding.kept_maps("context", settings)
+        taken[name] = list(feeding.batches("context", settings, 0)(0, 5))
+        assert kept is not None and kept.after_blocks == (4 if name == "from blocks" else None)
+        assert sum("first 4 blocks" in line for line in said) == (2 if name == "from blocks" else 0)
+    tolerance = {"rtol": 1e-4, "atol": 1e-6} if precision == "float32" else {"rtol": 2e-2, "atol": 1e-4}
+    for ours, theirs in zip(taken["from blocks"], taken["from images"], strict=True):
+        torch.testing.assert_close(ours.maps_BKhw, theirs.maps_BKhw, **tolerance)
+        assert torch.equal(ours.targets_BHW, theirs.targets_BHW)
+
+
+def test_versions_are_kept_as_augmentation_draws_whole_images(tmp_path: Path) -> None:
+    given = [*words(["warmup"], maps="cached", kept_versions=3), "model.padding=zero", "runtime.precision=float32"]
+    given += [
+        f"data.augment.{key}" for key in ("mirror=true", "scale_min=0.7", "scale_max=1.6", "gamma=1", "color=0.3")
+    ]
+    feeding, stage, cpu = feed(tmp_path, given, []), "warmup", torch.device("cpu")
+    transform, seen = TrainTransform(feeding.config.data.augment, (192, 192), 0), set[tuple[str, int]]()
+    with torch.inference_mode():
+        for batch in feeding.batches(stage, feeding.config.stage.warmup, 5)(0, 20):
+            for place, name in enumerate(batch.names):
+                maps = batch.frontend_maps(lambda maps, after_blocks: maps, cpu)[place]
+                label = batch.targets(lambda labels: labels, cpu)[place]
+                index = [feeding.train_set.name(number) for number in range(5)].index(name)
+                for version in range(3):
+                    image_HW3, label_HW = transform(*feeding.train_set.read(index), (0, version, index))
+                    if np.array_equal(label_HW, label):
+                        image = torch.from_numpy(image_HW3.transpose(2, 0, 1).copy())[None]
+                        expected = feeding.model.eval().first_blocks(4).frontend_maps(image)[0]
+                        torch.testing.assert_close(maps, expected, rtol=1e-4, atol=1e-5)
+                        seen.add((name, version))
+                        break
+                else:
+                    raise AssertionError("the label is of no version")
+    assert len(seen) >= 13  # of 15; 40 samples were drawn
 
 
 def test_the_bytes_that_are_announced_are_those_that_are_written(

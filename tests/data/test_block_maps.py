@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from configs.errors import UserError
-from configs.schema import VOID, CacheConfig
+from configs.schema import VOID, AugmentConfig, CacheConfig
 from data.block_maps import BlockMaps, ImageBlockMaps, Layout, open_block_maps
 from data.loaders import shuffled_keys
 from data.transforms import is_mirrored
+from data.versions import Versions
 from tests.data.test_features import waiting
 
 STRIDE, CHANNELS = 8, 3
+MIRRORED, UNMIRRORED = (Versions(0, AugmentConfig(mirror=mirror), "pixels") for mirror in (True, False))
 SIZES = [(4, 6), (5, 3), (2, 2)]  # rows and columns of cells
 
 
@@ -47,10 +49,10 @@ def opened(root: Path, plan: Layout, said: list[str] | None = None, max_gb: floa
     return open_block_maps(config, identity, compute, plan, log, waiting)
 
 
-def drawn(maps: BlockMaps, crop_px: list[int], num: int = 200, mirror: bool = True) -> Iterator[Any]:
+def drawn(maps: BlockMaps, crop_px: list[int], num: int = 200, versions: Versions = MIRRORED) -> Iterator[Any]:
     names = [str(number) for number in range(len(SIZES))]
     arguments: dict[str, Any] = {"micro_batch": 1, "first": 0, "last": num, "seed": 3}
-    batches = maps.batches(names, crop_px=crop_px, mirror=mirror, **arguments)
+    batches = maps.batches(names, crop_px=crop_px, versions=versions, **arguments)
     keys = [key for (key,) in shuffled_keys(len(names), **arguments)]
     return zip(keys, batches, strict=True)
 
@@ -111,8 +113,18 @@ def test_an_image_smaller_than_the_crop_is_completed_by_void(tmp_path: Path) -> 
 
 def test_without_mirroring_nothing_is_mirrored(tmp_path: Path) -> None:
     assert all(
-        int(batch.maps_BChw[0, 0, 0, 0]) % 10 == 0 for _, batch in drawn(opened(tmp_path, layout()), [8, 8], 40, False)
+        int(batch.maps_BChw[0, 0, 0, 0]) % 10 == 0
+        for _, batch in drawn(opened(tmp_path, layout()), [8, 8], 40, UNMIRRORED)
     )
+
+
+def test_all_versions_that_were_drawn_are_equally_likely_and_stay_as_they_are(tmp_path: Path) -> None:
+    versions = Versions(3, AugmentConfig(mirror=True), "pixels")
+    seen = Counter(
+        (index, int(batch.maps_BChw[0, 0, 0, 0]) % 10)
+        for (_, index), batch in drawn(opened(tmp_path, layout(versions=3)), [8, 8], 900, versions)
+    )
+    assert len(seen) == 9 and all(70 <= count <= 130 for count in seen.values())  # 100 each, deviation 8
 
 
 def test_values_that_float16_cannot_hold_are_refused(tmp_path: Path) -> None:

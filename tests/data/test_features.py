@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from configs.schema import CacheConfig, ShapesConfig
+from configs.schema import AugmentConfig, CacheConfig, ShapesConfig
 from data.features import ImageMaps, MapStore, file_identity, open_store, open_windows
 from data.loaders import shuffled_keys
 from data.shapes import Shapes
 from data.transforms import is_mirrored
+from data.versions import Versions
 from engine.runs.files import locked
 
 NUM_IMAGES, SHAPE, TARGET_SHAPE = 5, (3, 2, 4), (16, 32)
@@ -146,12 +147,16 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         opened(tmp_path / "file", [])
 
 
+def mirrored_in(versions: int) -> Versions:
+    return Versions(0, AugmentConfig(mirror=True), "pixels" if versions == 2 else "cells")
+
+
 @pytest.mark.parametrize("versions", [1, 2])
 def test_batches_come_in_the_training_s_order_and_say_or_hold_what_is_mirrored(tmp_path: Path, versions: int) -> None:
     store, names = opened(tmp_path, [], versions), [f"image{number}" for number in range(NUM_IMAGES)]
     arguments = {"micro_batch": 2, "first": 1, "last": 9, "seed": 7}
     turned = []
-    batches = list(store.batches(names, mirror=True, **arguments))
+    batches = list(store.batches(names, versions=mirrored_in(versions), **arguments))
     for keys, batch in zip(shuffled_keys(NUM_IMAGES, **arguments), batches, strict=True):
         mirrored = [is_mirrored((7, *key)) for key in keys]
         turned += mirrored
@@ -162,14 +167,14 @@ def test_batches_come_in_the_training_s_order_and_say_or_hold_what_is_mirrored(t
             assert np.array_equal(batch.maps_BKhw[place], part.maps_MKhw[int(version)])
             assert np.array_equal(batch.targets_BHW[place], part.targets_MHW[int(version)])
         if versions == 1:
-            assert batch.mirrored_B is not None and batch.mirrored_B.tolist() == mirrored
+            assert (batch.mirrored_B.tolist() if batch.mirrored_B is not None else [False] * 2) == mirrored
         else:
             assert batch.mirrored_B is None
         cpu = torch.device("cpu")
         assert torch.equal(batch.frontend_maps(never, cpu), batch.maps_BKhw)  # type: ignore[arg-type]
         assert batch.targets(never, cpu).dtype == torch.int64  # type: ignore[arg-type]
     assert {True, False} == set(turned)
-    plain = next(store.batches(names, mirror=False, **arguments))
+    plain = next(store.batches(names, versions=Versions(0, AugmentConfig(mirror=False), "cells"), **arguments))
     assert plain.mirrored_B is None
 
 
