@@ -7,8 +7,10 @@ from assembly.kept_maps import kept_feed
 from assembly.sources import Sources
 from configs.schema import StageConfig
 from data.balance import ClassBalance
+from data.build import image_sizes
 from data.class_counts import Counts, open_counts
 from data.loaders import train_batches
+from data.resize import resized_size
 from data.transforms import TrainTransform
 from engine.contracts import KeptMaps, TrainBatches
 
@@ -59,6 +61,15 @@ class Feed(Sources):
         """Refuse now what would be refused once an earlier stage has trained. See `KeptFeed.refuse_too_many`."""
         if settings.maps == "cached":
             kept_feed(self, stage, settings).refuse_too_many()
+
+    def kept_map_bytes(self, stage: str, settings: StageConfig) -> int:
+        """Of the files of maps that a stage with maps=cached learns from."""
+        return kept_feed(self, stage, settings).bytes_to_learn
+
+    @cached_property
+    def val_sizes(self) -> list[tuple[int, int]]:
+        """Height and width at which the network sees the images to score, each size once."""
+        return sorted({resized_size(self.config.data.resize, size_px) for size_px in image_sizes(self.val_set)})
 
 
 def _pair(crop_px: list[int]) -> tuple[int, int]:

@@ -108,6 +108,11 @@ class KeptFeed:
         to_score = sum(count * self._window_bytes(size_px) for size_px, count in sizes.items())
         claim_of(self._config.cache)(to_learn + to_score)
 
+    @property
+    def bytes_to_learn(self) -> int:
+        """Of the maps and labels to learn from, kept already or not."""
+        return self._class_map_bytes() if self.frozen.blocks is None else self._layout().num_bytes
+
     # Class maps of whole images.
 
     def _class_maps(self) -> MapStore:

@@ -7,6 +7,7 @@ from assembly.class_statistics import stage_settings, with_class_statistics
 from assembly.code_identity import TRAINING_CODE, made_by
 from assembly.data_check import naming_audit
 from assembly.feed import Feed
+from assembly.memory import Forecaster
 from configs.schema import Config
 from data.build import meaning
 from data.features import file_identity, stamp
@@ -38,6 +39,7 @@ def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
         train_batches=feed.batches,
         validation_batches=feed.validation_batches,
         kept_maps=feed.kept_maps,
+        memory_lines=Forecaster(feed).lines,
         shared_frontend=shared,
         header=header,
     )

@@ -64,6 +64,7 @@ class StageMemory:
     optimizer: int
     inputs: int  # images or kept maps, labels and targets of a step
     gradients: int  # that exist at that moment
+    trained: int  # weights that learn, which is what all gradients take between two steps
     activations: int  # what the backward pass still needs then, casts of weights included
     working: int  # of what is being computed
     gaps: int  # of the heap on a CPU, between blocks of many sizes that come and go
@@ -152,6 +153,7 @@ def stage_memory(setting: Setting) -> StageMemory:
         optimizer=_states(setting.stage.optimizer) * gradients,
         inputs=_inputs(setting),
         gradients=largest.gradients,
+        trained=gradients,
         activations=largest.activations,
         working=largest.working,
         gaps=_gaps(setting, steps),

@@ -1,6 +1,6 @@
 """The stages in order: the paper's front end, context, joint, and a warm-up. Each starts from the weights before."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,8 @@ class Plan:
     train_batches: Callable[[str, StageConfig, int], TrainBatches]  # of a stage, its settings and its seed
     validation_batches: ValidationBatches
     kept_maps: Callable[[str, StageConfig], KeptMaps | None]  # of a stage about to begin; None: computed
+    # Of a stage about to begin or, with True, to go on: what it will take.
+    memory_lines: Callable[[str, StageConfig, bool], Iterable[str]]
     shared_frontend: SharedFrontend | None
     header: RunHeader  # of every checkpoint
 
@@ -169,6 +171,8 @@ class StageRunner:
         )
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         self.listener.stage_started(self.progress, config, num_parameters)
+        for line in self.plan.memory_lines(stage, config, resumed is not None):
+            self.listener.log(line)
         try:
             batches = self.runtime.ranks.agree(lambda: self.plan.train_batches(stage, config, seed))
             loop.run(self.progress, batches, self._validate, lambda: self._save(optimizer))

@@ -151,6 +151,7 @@ class Sitting:
             train_batches=batches,
             validation_batches=validation,
             kept_maps=lambda *_: None,
+            memory_lines=lambda *_: (),
             shared_frontend=None,
             header=run_header(schedule=schedule_figures([1])),
         )
