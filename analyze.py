@@ -46,17 +46,17 @@ def analyze(config: AnalyzeConfig) -> int:
     from engine.reporting.figures import write_png
     from engine.reporting.score_files import make_output
     from engine.runs.files import write_json
-    from models.analysis import analysis_of, analysis_page
+    from models.analysis import analysis_of, analysis_page, training_bytes, training_page
     from models.coverage import path_counts
 
     output = results(config)
     make_output(output)
-    analysis = analysis_of(config)
+    analysis, taken = analysis_of(config), training_bytes(config)
     dilations = config.model.context.dilations
     counts = [path_counts(dilations[:depth]) for depth in range(1, len(dilations) + 1)]
-    write_json(output / ANALYSIS_NAME, asdict(analysis))
+    write_json(output / ANALYSIS_NAME, {**asdict(analysis), "training_bytes": taken})
     write_png(output / PICTURE_NAME, coverage_figure(dilations, counts))
-    print(analysis_page(analysis))
+    print(f"{analysis_page(analysis)}\n\n{training_page(config, taken)}")
     print(f"\n{ANALYSIS_NAME} and {PICTURE_NAME} are in {output}")
     return OK
 

@@ -502,6 +502,7 @@ class AnalyzeConfig(Section):
     num_classes: int = Field(21, ge=1, le=VOID)
     # Height, width of the SCORED region; the front end's margin is added to it.
     crop_px: CropSize = [512, 512]
+    batch: Positive = 1  # images that are trained on at once, for the memory that training takes
     output: FilePath = "runs/analysis"  # folder of analysis.json and coverage.png
     runs: FilePath | None = None  # a folder of runs, e.g. of a sweep: its leaderboard is written anew, nothing else
     against: list[Positive] = []  # dilations that all of `runs` are compared with; empty: the best

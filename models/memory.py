@@ -251,10 +251,11 @@ def _learns(setting: Setting, layer: Layer) -> bool:
 
 def _forward(setting: Setting, steps: Sequence[_Step], held: int) -> Iterator[_Moment]:
     """Layer after layer, then the loss and the first of its backward pass, where log-softmax and two gradients lie."""
-    kept, checkpoints = 0, setting.stage.checkpoint_activations
+    kept, checkpoints = _uncast(setting, steps), setting.stage.checkpoint_activations
     for before, step in zip([None, *steps], steps, strict=False):
         begins = before is None or before.segment != step.segment
-        yield _Moment(held, kept, step.input + step.forward)
+        fed = 0 if step.has_gradient else steps[0].input // setting.value_bytes * FLOAT_BYTES  # is held by its caller
+        yield _Moment(held, kept + fed, step.input + step.forward)
         if not checkpoints:
             kept += step.kept
         elif step.has_gradient:
@@ -270,7 +271,7 @@ def _backward(setting: Setting, steps: Sequence[_Step], held: int) -> Iterator[_
     if not setting.stage.checkpoint_activations:
         segments = [list(steps)]
     inputs = [segment[0].input if segment[0].has_gradient else 0 for segment in segments]
-    before = list(accumulate(inputs, initial=0))[: len(segments)]
+    before = list(accumulate(inputs, initial=_uncast(setting, steps)))[: len(segments)]
     for segment, kept_before in reversed(list(zip(segments, before, strict=True))):
         kept = list(accumulate((step.kept for step in segment), initial=kept_before))
         for step, kept_of_others in reversed(list(zip(segment, kept, strict=False))):
@@ -279,6 +280,12 @@ def _backward(setting: Setting, steps: Sequence[_Step], held: int) -> Iterator[_
             for own, working in step.backward():
                 yield _Moment(max(gradients, held), kept_of_others + own, working)
             gradients += step.learns * step.weight
+
+
+def _uncast(setting: Setting, steps: Sequence[_Step]) -> int:
+    """The network's input in float32, from which autocast begins again where activations are computed again."""
+    is_needed = setting.stage.checkpoint_activations and setting.is_bfloat16 and steps[0].has_gradient
+    return steps[0].input // BFLOAT16_BYTES * FLOAT_BYTES if is_needed else 0
 
 
 def _update(setting: Setting, steps: Sequence[_Step]) -> _Moment:
