@@ -93,13 +93,6 @@ def test_where_scoring_is_too_much_it_is_what_is_to_change(monkeypatch: pytest.M
     assert "scoring alone takes" in warning and "lower validation.batch" in warning
 
 
-def test_where_nothing_is_enough_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = compose([*NARROW, "stage.frontend.batch=1"])
-    made = forecaster(config).forecast("frontend", config.stage.frontend)
-    _, warning = lines(monkeypatch, config, "frontend", made.scoring / MIB + 0.1)
-    assert "fits: " in warning or "no single change" in warning
-
-
 def test_whole_images_on_kept_maps_are_not_to_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     config = compose([*NARROW, "context=large", "stage.context.maps=cached", "stage.context.batch=64"])
     made = forecaster(config).forecast("context", config.stage.context)
