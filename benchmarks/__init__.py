@@ -1,0 +1,1 @@
+"""Speed, ours against alternatives, in one run: `make bench`."""

@@ -1,0 +1,86 @@
+"""What the machine can do at most: matrix products and reading memory, measured in the same run."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+
+from configs.schema import Precision
+from models.geometry import Layer, out_size
+
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Rows, inner length and columns: taps of fc6 over a small and a large map, and a square product.
+SHAPES = ((4096, 576, 512), (4096, 3600, 512), (4096, 4096, 4096))
+FIRST_REPEATS, LATER_REPEATS = 5, 1
+MEMORY_BYTES = 2**28  # far above every cache
+
+
+@dataclass
+class Peaks:
+    """The fastest matrix products and readings of memory so far, with the threads that torch has.
+
+    `multiply_adds_per_s` holds each precision's; `bytes_per_s` are read.
+    """
+
+    multiply_adds_per_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(DTYPES, 0.0))
+    bytes_per_s: float = 0.0
+
+    def measure(self, repeats: int = LATER_REPEATS) -> None:
+        """Another look: a limit must not depend on the one moment at which it was measured."""
+        for precision, dtype in DTYPES.items():
+            for rows, inner, columns in SHAPES:
+                left, right = torch.randn(rows, inner).to(dtype), torch.randn(inner, columns).to(dtype)
+                rate = rows * inner * columns / _least_s(partial(torch.mm, left, right), repeats)
+                self.multiply_adds_per_s[precision] = max(self.multiply_adds_per_s[precision], rate)
+        values = torch.zeros(MEMORY_BYTES, dtype=torch.uint8).view(torch.int64)
+        self.bytes_per_s = max(self.bytes_per_s, MEMORY_BYTES / _least_s(values.sum, repeats))
+
+    def seconds(self, multiply_adds: float, precision: Precision) -> float:
+        """That so many multiply-adds take at least. Mixed precision may use the faster of both products."""
+        rates = self.multiply_adds_per_s
+        return multiply_adds / (rates["float32"] if precision == "float32" else max(rates.values()))
+
+    def line(self) -> str:
+        rates = ", ".join(f"{name} {2 * rate / 1e9:.0f}" for name, rate in self.multiply_adds_per_s.items())
+        memory = f"memory is read at {self.bytes_per_s / 1e9:.1f} GB/s"
+        return f"fastest matrix products, 10^9 operations a second: {rates}; {memory}"
+
+
+def _least_s(work: Callable[[], object], repeats: int) -> float:
+    least_s = float("inf")
+    for number in range(repeats + 1):  # the first is the warm-up
+        start_s = time.perf_counter()
+        work()
+        if number:
+            least_s = min(least_s, time.perf_counter() - start_s)
+    return least_s
+
+
+def multiply_adds_on_the_map(layers: Sequence[Layer], in_channels: int, size: Sequence[int]) -> list[int]:
+    """Of each convolution in order, for one input of `size` (height, width): those on padding zeros are left out.
+
+    `models/cost.py` counts them. A limit may not, for our gradients of fc6 leave some of them out.
+    """
+    counts = []
+    for layer in layers:
+        if not layer.is_pooling:
+            pairs = [_taps_on_the_map(layer, length) for length in size]
+            counts.append(in_channels * layer.out_channels * pairs[0] * pairs[1])
+        size = [out_size([layer], length) for length in size]
+        in_channels = layer.out_channels
+    return counts
+
+
+def _taps_on_the_map(layer: Layer, length: int) -> int:
+    """Pairs of an output position and a tap along one axis whose input lies on the map."""
+    shifts = (tap * layer.dilation - layer.padding for tap in range(layer.kernel))
+    num_outputs = out_size([layer], length)
+    return sum(max(0, min(num_outputs, length - shift) - max(0, -shift)) for shift in shifts)
+
+
+def training_multiply_adds(layers: Sequence[Layer], in_channels: int, size: Sequence[int]) -> int:
+    """Of a forward and a backward pass: of each layer, its weights' gradient, and its input's but for the first."""
+    first, *others = multiply_adds_on_the_map(layers, in_channels, size)
+    return 2 * first + 3 * sum(others)
