@@ -12,7 +12,7 @@ from models.geometry import Layer, out_size
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Rows, inner length and columns: taps of fc6 over a small and a large map, and a square product.
-SHAPES = ((4096, 576, 512), (4096, 3600, 512), (4096, 4096, 4096))
+SHAPES = ((4096, 576, 512), (4096, 3600, 512), (2048, 2048, 2048))
 FIRST_REPEATS, LATER_REPEATS = 5, 1
 MEMORY_BYTES = 2**28  # far above every cache
 

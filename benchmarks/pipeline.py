@@ -28,6 +28,8 @@ CROP_PX = 256
 COLOR = 0.5  # of data.augment.color
 BRIGHTNESS, HUE = 0.5 * COLOR, 0.1 * COLOR  # what it means (data/transforms.py); contrast and saturation as brightness
 
+Reader = Callable[[Path, Path], tuple[Tensor, Tensor]]  # of image and label: bytes (3, H, W) and ids (H, W)
+
 
 def make_pictures(folder: Path, number: int = NUM_IMAGES) -> None:
     """`number` JPEG images and their PNG labels in images/ and labels/: shapes under noise of several scales.
@@ -125,6 +127,16 @@ def one_thread(_: int) -> None:
 
 
 def torchvision_batches(color: float) -> Work:
+    """torch's loader and torchvision's transforms."""
+    return batches_of(torchvision_reader(color))
+
+
+def plain_batches(color: float) -> Work:
+    """torch's loader, everything else by hand."""
+    return batches_of(plain_reader(color))
+
+
+def torchvision_reader(color: float) -> Reader:
     """As torchvision's reference training for segmentation does it, transforms v2."""
     from torchvision import tv_tensors
     from torchvision.transforms import v2
@@ -139,10 +151,10 @@ def torchvision_batches(color: float) -> Work:
         image, label = transform(to_image(Image.open(image_path).convert("RGB")), label)
         return image.as_subclass(Tensor), label.as_subclass(Tensor)
 
-    return batches_of(read)
+    return read
 
 
-def plain_batches(color: float) -> Work:
+def plain_reader(color: float) -> Reader:
     """Pillow and numpy, written the obvious way."""
 
     def read(image_path: Path, label_path: Path) -> tuple[Tensor, Tensor]:
@@ -157,7 +169,7 @@ def plain_batches(color: float) -> Work:
         image_3HW = np.ascontiguousarray(image_HW3.transpose(2, 0, 1))
         return torch.from_numpy(image_3HW), torch.from_numpy(np.ascontiguousarray(label_HW))
 
-    return batches_of(read)
+    return read
 
 
 def recolored(image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
