@@ -3,6 +3,7 @@
 # make test     set-up, then the tests; ARGS="--precision=float32|bfloat16" is what precision=auto means (float32)
 # make test-all the slow tests, too
 # make torture  kills, damaged files and images, the resume matrix, ranks: half an hour; ARGS="--scale=0.05" for a look
+# make bench    speed, ours against alternatives and limits, under 40 minutes; ARGS="--quick --only='fc6*'" for a look
 # make check    format, lint, types, tests
 # make format   rewrite the files the way `make check` wants them
 # make cityscapes-scripts   the official evaluation of Cityscapes, which a test compares ours with
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 CITYSCAPES := .venv-cityscapes
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all torture check format cityscapes-scripts
+.PHONY: help setup train test test-all torture bench check format cityscapes-scripts
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -38,6 +39,9 @@ test-all: setup
 
 torture: setup
 	$(BIN)/python -m tests.torture $(ARGS)
+
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -25,12 +25,13 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("--only", metavar="GLOB", default="*", help="rows and notes of these names, as 'fc6*'")
     parser.add_argument("--quick", action="store_true", help="each once, with lower bounds after 15 s: for a look")
+    parser.add_argument("--threads", type=int, metavar="N", help="of everything but workers; all cores by default")
     parser.add_argument("--list", action="store_true", help="only say what there is")
     request = parser.parse_args(words)
 
     from benchmarks.session import Session, exit_code, header, table, write
 
-    threads = len(os.sched_getaffinity(0))
+    threads = request.threads or len(os.sched_getaffinity(0))
     chosen = [group.only(lambda name: fnmatchcase(name, request.only)) for group in all_groups(threads)]
     names = [name for group in chosen for name in group.names]
     if not names:
@@ -45,7 +46,8 @@ def main(words: Sequence[str]) -> int:
     session.run(chosen)
     rows, notes = session.rows(), session.notes()
     print(table(rows), *notes, sep="\n")
-    path = PARTIAL if request.quick or request.only != "*" else LATEST
+    is_partial = request.quick or request.only != "*" or request.threads is not None
+    path = PARTIAL if is_partial else LATEST
     write(path, header(threads), rows, notes)
     print(f"written to {path}")
     return exit_code(rows)
