@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -39,6 +39,7 @@ LARGE_PX, LARGE_CLASSES = (1024, 2048), 19
 COUNTED_PX, COUNTED_CLASSES = (3000, 4000), 150
 
 
+@cache
 def voc_config() -> ModelConfig:
     """Dilation8 as it was released for VOC."""
     return compose(["model=dilation8_voc"]).model

@@ -56,6 +56,7 @@ class Session:
     results: list[tuple[Pairing, Measured]] = field(default_factory=list)
     noted: list[tuple[Note, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)  # rows and notes whose measurement ended in a fault, or did not end
 
     def run(self, groups: Iterable[Group]) -> None:
         """Those that hold a row or a note."""
@@ -63,7 +64,10 @@ class Session:
         self.peaks.measure(FIRST_REPEATS)
         for group in groups:
             if group.names:
-                self._group(group)
+                try:
+                    self._group(group)
+                except RuntimeError as error:  # of one of its processes; what was measured before must not be lost
+                    self.failed.append(f"{'; '.join(group.names)}: {error}")
                 self.say(f"{self.clock() - start_s:5.0f} s  {'; '.join(group.names)}")
 
     def _group(self, group: Group) -> None:
@@ -78,8 +82,10 @@ class Session:
             series = self.measure({note.task: group.tasks[note.task]}, Rounds(1, 1, 0.0, NOTE_LIMIT_S))[note.task]
             if series.runs:
                 self.noted.append((note, series.value))
+            elif series.unavailable:
+                self.skipped.append(f"{note.name}: {series.unavailable}")
             else:
-                self.skipped.append(f"{note.name}: {series.unavailable or 'it did not end'}")
+                self.failed.append(f"{note.name}: it did not end in {NOTE_LIMIT_S:.0f} s")
 
     def _measured(self, tasks: Mapping[str, Task]) -> dict[str, Series]:
         """Tasks that hold the work of one that did not end are not tried."""
@@ -91,10 +97,10 @@ class Session:
 
     def _keep(self, pairing: Pairing, measured: Measured) -> None:
         reasons = [f"{name}: {measured[name].unavailable}" for name in pairing.tasks if measured[name].unavailable]
-        if not reasons and not measured[pairing.ours].runs:
-            reasons = [f"{pairing.ours}: it did not end in {self.rounds.limit_s:.0f} s"]
         if reasons:
             self.skipped.append(f"{pairing.name}: {'; '.join(reasons)}")
+        elif not measured[pairing.ours].runs:
+            self.failed.append(f"{pairing.name}: ours did not end in {self.rounds.limit_s:.0f} s")
         else:
             self.results.append((pairing, measured))
 
@@ -103,10 +109,15 @@ class Session:
         return [pairing.row(measured, self.peaks) for pairing, measured in self.results]
 
     def notes(self) -> list[str]:
-        """Lines: the peaks, what was noted, whatever beat its limit, and what was skipped."""
+        """Lines: the peaks, what was noted, whatever beat its limit, what was skipped, and what failed."""
         noted = [f"{note.name}: {line}" for note, value in self.noted for line in note.lines(value, self.peaks)]
         beaten = [f"{row.name}: beyond the limit, which is too low" for row in self.rows() if is_beaten(row)]
-        return [self.peaks.line(), *noted, *beaten, *(f"skipped: {line}" for line in self.skipped)]
+        left_out = [*(f"skipped: {line}" for line in self.skipped), *(f"FAILED: {line}" for line in self.failed)]
+        return [self.peaks.line(), *noted, *beaten, *left_out]
+
+    def exit_code(self) -> int:
+        """1 where a row does not hold, or a measurement failed."""
+        return int(bool(self.failed) or not all(row.holds for row in self.rows()))
 
 
 def is_beaten(row: Row) -> bool:
@@ -168,8 +179,3 @@ def write(path: Path, about: Mapping[str, Any], rows: Sequence[Row], notes: Sequ
     """The file beside the table: header, rows, notes."""
     content = {"header": about, "rows": [row.to_plain() for row in rows], "notes": list(notes)}
     path.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def exit_code(rows: Sequence[Row]) -> int:
-    """1 where a row does not hold."""
-    return int(not all(row.holds for row in rows))

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -41,6 +41,7 @@ PLAIN, FCN = "nn.Conv2d in a loop", "torchvision's FCN-ResNet50"
 VARIED = ("front end + Basic", 128, "float32", "zero")  # the step that is also taken in other ways
 
 
+@cache
 def model_config(network: str, padding: Padding) -> ModelConfig:
     """Of one of NETWORKS; without a context module its `context` means nothing."""
     return compose(["frontend=vgg16", f"context={NETWORKS[network] or 'basic'}", f"model.padding={padding}"]).model

@@ -11,7 +11,7 @@ from benchmarks.__main__ import LATEST, PARTIAL, all_groups, main
 from benchmarks.harness import Rounds, Run, Series, Task, Work
 from benchmarks.peaks import Peaks
 from benchmarks.rows import Group, Note, Pairing, Row, compared
-from benchmarks.session import Session, exit_code, header, is_beaten, table, write
+from benchmarks.session import Session, header, is_beaten, table, write
 
 PEAKS = Peaks({"float32": 100.0, "bfloat16": 50.0}, bytes_per_s=10.0)
 
@@ -82,7 +82,7 @@ def test_a_row_holds_where_ratio_and_spread_come_to_one(
     ratio: float, spread: float, orientation: bool, holds: bool
 ) -> None:
     found = row(ratio=ratio, spread=spread, orientation=orientation)
-    assert found.holds == holds and exit_code([row(), found]) == int(not holds)
+    assert found.holds == holds
     assert ("BEHIND" in table([found])) == (not holds)
 
 
@@ -142,20 +142,39 @@ def test_work_that_holds_what_did_not_end_is_not_tried_and_shares_its_bound() ->
     ]
 
 
-def test_who_takes_no_part_or_is_ended_on_our_side_is_skipped_with_a_line() -> None:
-    given = {
-        "a ours": series(1.0),
-        "a theirs": Series(unavailable="not installed"),
-        "b ours": Series(at_least_s=150.0),
-        "b theirs": series(1.0),
-    }
+def test_the_exit_code_is_1_where_a_row_does_not_hold() -> None:
+    given = {"a ours": series(1.0), "a theirs": series(2.0), "b ours": series(2.0), "b theirs": series(1.0)}
     run = session(FakeMeasure(given))
+    run.run([group("a")])
+    assert run.exit_code() == 0
+    run.run([group("b")])
+    assert run.exit_code() == 1 and [found.holds for found in run.rows()] == [True, False]
+
+
+def test_who_takes_no_part_is_skipped_with_a_line() -> None:
+    run = session(FakeMeasure({"a ours": series(1.0), "a theirs": Series(unavailable="not installed")}))
+    run.run([group("a")])
+    assert run.rows() == [] and run.exit_code() == 0
+    assert run.notes()[1:] == ["skipped: a: a theirs: not installed"]
+
+
+def test_where_ours_does_not_end_the_run_fails() -> None:
+    run = session(FakeMeasure({"a ours": Series(at_least_s=150.0), "a theirs": series(1.0)}))
+    run.run([group("a")])
+    assert run.rows() == [] and run.exit_code() == 1
+    assert run.notes()[1:] == ["FAILED: a: ours did not end in 150 s"]
+
+
+def test_a_measurement_that_fails_loses_no_other_and_fails_the_run() -> None:
+    def measure(tasks: Mapping[str, Task], rounds: Rounds) -> dict[str, Series]:
+        if "a ours" in tasks:
+            raise RuntimeError("a measurement failed")
+        return {name: series(1.0) for name in tasks}
+
+    run = Session(Rounds(), GivenPeaks(), measure, say=lambda _: None, clock=lambda: 0.0)
     run.run([group("a"), group("b")])
-    assert run.rows() == []
-    assert run.notes()[1:] == [
-        "skipped: a: a theirs: not installed",
-        "skipped: b: b ours: it did not end in 150 s",
-    ]
+    assert [found.name for found in run.rows()] == ["b"] and run.exit_code() == 1
+    assert run.notes()[1:] == ["FAILED: a: a measurement failed"]
 
 
 def test_a_note_is_measured_once_and_its_lines_follow_the_table() -> None:
