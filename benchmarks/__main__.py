@@ -1,8 +1,8 @@
 """python -m benchmarks [--only GLOB] [--quick]: ours against alternatives, and how far from what is possible.
 
-A row holds where the ratio, the alternative's time over ours, and its spread come to 1. The exit code is 1 where one does
-not, or where a measurement failed. Rows for orientation compare with other networks and cannot fail. Takes under 40
-minutes on two cores.
+A row holds where the ratio, the alternative's time over ours, and its spread come to 1. The exit code is 1 where one
+does not, or where a measurement failed. Rows for orientation compare with other networks and cannot fail. Takes under
+40 minutes on two cores.
 """
 
 import argparse

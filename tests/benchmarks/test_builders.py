@@ -16,7 +16,7 @@ WIDTH = 1 / 32
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The same layers, a 32nd of the channels."""
+    """The same layers, a 32nd of the front end's channels and the fewest of the context module's."""
     released, threads = answers.voc_config(), torch.get_num_threads()
 
     def model_config(network: str, padding: Padding) -> ModelConfig:
@@ -24,10 +24,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         words = ["frontend=vgg16", f"context={context}", f"model.padding={padding}", f"model.frontend.width={WIDTH}"]
         return compose(words).model
 
-    narrow = released.frontend.model_copy(update={"width": WIDTH})
+    narrow = {
+        "frontend": released.frontend.model_copy(update={"width": WIDTH}),
+        "context": released.context.model_copy(update={"widths": []}),
+    }
     monkeypatch.setattr(steps, "model_config", model_config)
-    monkeypatch.setattr(answers, "voc_config", lambda: released.model_copy(update={"frontend": narrow}))
-    monkeypatch.setattr(pipeline, "NUM_IMAGES", 16)
+    monkeypatch.setattr(answers, "voc_config", lambda: released.model_copy(update=narrow))
+    monkeypatch.setattr(answers, "COUNTED_PX", (200, 300))
+    monkeypatch.setattr(pipeline, "NUM_IMAGES", 8)
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
