@@ -31,7 +31,7 @@ BRIGHTNESS, HUE = 0.5 * COLOR, 0.1 * COLOR  # what it means (data/transforms.py)
 Reader = Callable[[Path, Path], tuple[Tensor, Tensor]]  # of image and label: bytes (3, H, W) and ids (H, W)
 
 
-def make_pictures(folder: Path, number: int = NUM_IMAGES) -> None:
+def make_pictures(folder: Path, number: int) -> None:
     """`number` JPEG images and their PNG labels in images/ and labels/: shapes under noise of several scales.
 
     Noise at every scale gives the files the size of photographs', which decides how long decoding takes.
@@ -65,7 +65,7 @@ def noise(random: np.random.Generator, height: int, width: int) -> NDArray[np.fl
 def pictures() -> Path:
     """A folder of them, in this process's temporary folder."""
     folder = Path(tempfile.mkdtemp())
-    make_pictures(folder)
+    make_pictures(folder, NUM_IMAGES)
     return folder
 
 
