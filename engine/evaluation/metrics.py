@@ -1,12 +1,18 @@
 """Scores from one integer confusion matrix, rows = truth, columns = prediction."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from configs.errors import UserError
 from configs.schema import VOID
+
+IDS = 256  # that a byte can be
+PART = 2**18  # pixels
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,21 @@ class Confusion:
         self._of_images: list[Tensor] = []
 
     def add(self, predicted_BHW: Tensor, truth_BHW: Tensor) -> None:
-        """Class ids, the predicted ones below `num_classes`, those of the truth as well or void."""
-        size = self.num_classes
-        for predicted_HW, truth_HW in zip(predicted_BHW.long(), truth_BHW.long(), strict=True):
-            pairs = (truth_HW * size + predicted_HW)[truth_HW != VOID]
-            self._of_images.append(torch.bincount(pairs, minlength=size**2).reshape(size, size))
+        """Class ids, the predicted ones below `num_classes`, those of the truth as well or void; both on the CPU."""
+        for predicted_HW, truth_HW in zip(predicted_BHW, truth_BHW, strict=True):
+            self._of_images.append(torch.from_numpy(self._counted(predicted_HW.numpy(), truth_HW.numpy())))
+
+    def _counted(self, predicted_HW: NDArray[Any], truth_HW: NDArray[Any]) -> NDArray[np.int64]:
+        """Part by part: a cache holds the pairs of one and the counts. Void has a row of its own, which is left out."""
+        counts, size = np.zeros(IDS**2, np.int64), self.num_classes
+        predicted, truth = predicted_HW.reshape(-1), truth_HW.reshape(-1)
+        for first in range(0, truth.size, PART):
+            pairs = truth[first : first + PART].astype(np.int64) * IDS + predicted[first : first + PART]
+            counts += np.bincount(pairs, minlength=IDS**2)
+        table = counts.reshape(IDS, IDS)
+        of_classes = table[:size, :size]
+        assert of_classes.sum() == table[:VOID].sum(), "an id beyond the classes"
+        return of_classes.copy()
 
     @property
     def of_images_NKK(self) -> Tensor:

@@ -39,6 +39,20 @@ def test_scores_equal_sets_of_pixels_counted_one_by_one() -> None:
     assert np.sum(scores.confusion_KK) == len(truth)
 
 
+def test_an_image_of_many_parts_is_counted_pixel_by_pixel() -> None:
+    generator = np.random.default_rng(1)
+    size = (1, 700, 1000)  # two and a half parts
+    predicted, truth = (generator.integers(0, 150, size, np.uint8) for _ in range(2))
+    truth[generator.random(size) < 0.2] = VOID
+    confusion = Confusion(150)
+    confusion.add(torch.from_numpy(predicted), torch.from_numpy(truth))
+    expected = np.zeros((150, 150), np.int64)
+    np.add.at(expected, (truth[truth != VOID], predicted[truth != VOID]), 1)
+    assert np.array_equal(confusion.of_images_NKK[0].numpy(), expected)
+    with pytest.raises(AssertionError, match="beyond the classes"):
+        Confusion(149).add(torch.from_numpy(predicted), torch.from_numpy(truth))
+
+
 def test_counts_past_24_bits_stay_exact() -> None:
     many = 2**24 + 1
     assert scores_from_confusion(torch.tensor([[many, 0], [0, 1]])).confusion_KK == [[many, 0], [0, 1]]
