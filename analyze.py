@@ -46,8 +46,9 @@ def analyze(config: AnalyzeConfig) -> int:
     from engine.reporting.figures import write_png
     from engine.reporting.score_files import make_output
     from engine.runs.files import write_json
-    from models.analysis import analysis_of, analysis_page, training_bytes, training_page
+    from models.analysis import analysis_of, analysis_page
     from models.coverage import path_counts
+    from models.training_cost import training_bytes, training_page
 
     output = results(config)
     make_output(output)

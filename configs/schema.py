@@ -503,6 +503,7 @@ class AnalyzeConfig(Section):
     # Height, width of the SCORED region; the front end's margin is added to it.
     crop_px: CropSize = [512, 512]
     batch: Positive = 1  # images that are trained on at once, for the memory that training takes
+    memory_gib: float | None = Field(None, gt=0)  # the cheapest crop to train on in so much memory is looked for
     output: FilePath = "runs/analysis"  # folder of analysis.json and coverage.png
     runs: FilePath | None = None  # a folder of runs, e.g. of a sweep: its leaderboard is written anew, nothing else
     against: list[Positive] = []  # dilations that all of `runs` are compared with; empty: the best

@@ -2,13 +2,12 @@
 
 from dataclasses import astuple, dataclass
 
-from configs.schema import AnalyzeConfig, ModelConfig, OptimizerConfig, StageConfig
+from configs.schema import AnalyzeConfig, ModelConfig
 from models import geometry
 from models.cost import Cost, context_cost, frontend_cost, map_cells
 from models.coverage import coverage
 from models.describe import network_geometry, schedule_verdict
 from models.layers import context_layers, frontend_layers
-from models.memory import DeviceKind, Setting, stage_memory
 
 
 @dataclass(frozen=True)
@@ -104,52 +103,7 @@ def analysis_page(analysis: Analysis) -> str:
     ]
     crop, cells = (" x ".join(map(str, size)) for size in (analysis.crop_px, analysis.map_cells))
     title = f"cost of one image: {analysis.num_classes} classes, crop of {crop} px, map of {cells} cells, float32"
-    return "\n".join([*_aligned(rows), "", *coverage_lines, "", title, *_aligned(costs), "", *analysis.verdict])
-
-
-def training_bytes(config: AnalyzeConfig) -> dict[str, dict[str, int]]:
-    """What training the whole network takes at most, by device and precision, then by what becomes of activations.
-
-    With the paper's SGD and a loss at the cells; of a CPU without the process itself, of a GPU without the workspace of
-    its library.
-    """
-    devices: tuple[DeviceKind, ...] = ("cpu", "cuda")
-    return {
-        f"{device} {precision}": {
-            activations: stage_memory(
-                Setting(
-                    model=config.model,
-                    stage=StageConfig(
-                        batch=config.batch,
-                        crop_px=config.crop_px,
-                        optimizer=OptimizerConfig(momentum_form="caffe"),
-                        checkpoint_activations=activations == "computed again",
-                    ),
-                    name="joint",
-                    num_classes=config.num_classes,
-                    images=config.batch,
-                    is_bfloat16=precision == "bfloat16",
-                    device=device,
-                )
-            ).total
-            for activations in ("kept", "computed again")
-        }
-        for device in devices
-        for precision in ("float32", "bfloat16")
-    }
-
-
-def training_page(config: AnalyzeConfig, taken: dict[str, dict[str, int]]) -> str:
-    """`training_bytes` as people read them."""
-    rows = [["", *taken]]
-    for activations in next(iter(taken.values())):
-        mebibytes = (of_device[activations] / 2**20 for of_device in taken.values())
-        rows.append([f"activations {activations}, MiB", *(f"{number:,.0f}" for number in mebibytes)])
-    title = (
-        f"memory to train both jointly, {config.batch} {'image' if config.batch == 1 else 'images'} at once, SGD with "
-        "momentum; on a CPU the process itself comes on top"
-    )
-    return "\n".join([title, *_aligned(rows)])
+    return "\n".join([*aligned(rows), "", *coverage_lines, "", title, *aligned(costs), "", *analysis.verdict])
 
 
 def _layer_figures(model: ModelConfig) -> list[LayerFigures]:
@@ -168,7 +122,7 @@ def _layer_figures(model: ModelConfig) -> list[LayerFigures]:
     ]
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
     """Columns of text: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)

@@ -11,9 +11,9 @@ from configs.compose import compose
 from configs.schema import AnalyzeConfig, Config, ContextConfig, ModelConfig, OptimizerConfig, StageConfig
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import build_optimizer, set_lr
-from models.analysis import training_bytes
 from models.build import build_context, build_segmenter
 from models.memory import Setting, StageMemory, scoring_memory, stage_memory
+from models.training_cost import training_bytes
 
 NUM_CLASSES = 5
 MIB, GIB = 2**20, 2**30
