@@ -104,7 +104,7 @@ class KeptFeed:
         Raises UserError for images that the crop would cut, and for more maps than the cache may take.
         """
         to_learn = self._class_map_bytes() if self.frozen.blocks is None else self._block_map_bytes()
-        sizes = {} if self._has_windows else Counter(self._sizes(self.sources.val_set))
+        sizes = {} if self.earlier or self._has_windows else Counter(self._sizes(self.sources.val_set))
         to_score = sum(count * self._window_bytes(size_px) for size_px, count in sizes.items())
         claim_of(self._config.cache)(to_learn + to_score)
 
