@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from assembly.code_identity import MAPS_CODE, made_by
 from assembly.sources import Sources
@@ -241,11 +240,10 @@ class KeptFeed:
             nonlocal total
             window_px = window_B3HW.shape[-2:]
             total += math.prod(self.frozen.shape(window_px)) * self.frozen.window_dtype.itemsize
-            return torch.empty((1, *frontend.shape(window_px)))
+            return torch.zeros((1, *frontend.shape(window_px)))
 
-        with FakeTensorMode():
-            image = torch.empty((1, 3, *size_px), dtype=torch.uint8)
-            view_of(self._model, self._config.validation, image, counted)
+        image = torch.empty((1, 3, *size_px), dtype=torch.uint8, device="meta")
+        view_of(self._model, self._config.validation, image, counted)
         return total
 
     # Of both.

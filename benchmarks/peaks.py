@@ -1,4 +1,4 @@
-"""What the machine can do at most: matrix products and reading memory, measured in the same run."""
+"""What the machine can do at most: multiply-adds and reading memory, measured in the same run."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,13 +13,14 @@ from models.geometry import Layer, out_size
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Rows, inner length and columns: taps of fc6 over a small and a large map, and a square product.
 SHAPES = ((4096, 576, 512), (4096, 3600, 512), (2048, 2048, 2048))
+CHANNELS, SIDE_CELLS = 512, 64  # of a 3x3 convolution, whose library may be faster than that of products
 FIRST_REPEATS, LATER_REPEATS = 5, 1
 MEMORY_BYTES = 2**28  # far above every cache
 
 
 @dataclass
 class Peaks:
-    """The fastest matrix products and readings of memory so far, with the threads that torch has.
+    """The fastest matrix products, or convolutions, and readings of memory so far, with the threads that torch has.
 
     `multiply_adds_per_s` holds each precision's; `bytes_per_s` are read.
     """
@@ -34,6 +35,8 @@ class Peaks:
                 left, right = torch.randn(rows, inner).to(dtype), torch.randn(inner, columns).to(dtype)
                 rate = rows * inner * columns / _least_s(partial(torch.mm, left, right), repeats)
                 self.multiply_adds_per_s[precision] = max(self.multiply_adds_per_s[precision], rate)
+            rate = _convolution_rate(dtype, repeats)
+            self.multiply_adds_per_s[precision] = max(self.multiply_adds_per_s[precision], rate)
         values = torch.zeros(MEMORY_BYTES, dtype=torch.uint8).view(torch.int64)
         self.bytes_per_s = max(self.bytes_per_s, MEMORY_BYTES / _least_s(values.sum, repeats))
 
@@ -45,7 +48,16 @@ class Peaks:
     def line(self) -> str:
         rates = ", ".join(f"{name} {2 * rate / 1e9:.0f}" for name, rate in self.multiply_adds_per_s.items())
         memory = f"memory is read at {self.bytes_per_s / 1e9:.1f} GB/s"
-        return f"fastest matrix products, 10^9 operations a second: {rates}; {memory}"
+        return f"fastest products or convolutions, 10^9 operations a second: {rates}; {memory}"
+
+
+def _convolution_rate(dtype: torch.dtype, repeats: int) -> float:
+    """Multiply-adds a second of the forward pass, none of them on padding."""
+    last = torch.channels_last
+    maps = torch.randn(1, CHANNELS, SIDE_CELLS, SIDE_CELLS).to(dtype, memory_format=last)
+    weight = torch.randn(CHANNELS, CHANNELS, 3, 3).to(dtype, memory_format=last)
+    multiply_adds = 9 * CHANNELS**2 * (SIDE_CELLS - 2) ** 2
+    return multiply_adds / _least_s(partial(torch.conv2d, maps, weight), repeats)
 
 
 def _least_s(work: Callable[[], object], repeats: int) -> float:

@@ -238,7 +238,7 @@ def layer_seconds(crop_px: int, precision: Precision, padding: Padding) -> Work:
 def layer_lines(precision: Precision, results: Sequence[tuple[str, float, int]], peaks: Peaks) -> list[str]:
     """Fraction of the peak that each layer reaches."""
     reached = [f"{name} {peaks.seconds(count, precision) / seconds:.0%}" for name, seconds, count in results]
-    return ["of the matrix products' peak: " + ", ".join(reached)]
+    return ["of the peak: " + ", ".join(reached)]
 
 
 def step_parts(network: str, crop_px: int, precision: Precision, padding: Padding) -> Work:
@@ -349,7 +349,7 @@ def note_group(threads: int, precision: Precision) -> Group:
 
 
 def of_products(multiply_adds: float, precision: Precision) -> Limit:
-    """The seconds of so many multiply-adds at the peak of matrix products."""
+    """The seconds of so many multiply-adds at the peak."""
 
     def limit(_: Measured, peaks: Peaks) -> float:
         return peaks.seconds(multiply_adds, precision)

@@ -415,3 +415,18 @@ def test_a_run_is_one_session_in_tensorboard_s_table_of_runs(trained: tuple[Path
         for value in event.summary.value
     ]
     assert tags.count("_hparams_/session_start_info") == tags.count("_hparams_/session_end_info") == 1
+
+
+def test_training_and_scoring_start_without_torch_s_compiler(tmp_path: Path) -> None:
+    """It takes two seconds to import, and torch's optimizers do so unless they are asked not to."""
+    run_dir = tmp_path / "run"
+    words = {"train.py": ["debug=one_step", f"run.dir={run_dir}"], "eval.py": [f"checkpoint={run_dir / 'best.pt'}"]}
+    for program, given in words.items():
+        script = (
+            f"import runpy, sys; sys.argv = {[program, *given]!r}\n"
+            f"try: runpy.run_path({str(ROOT / program)!r}, run_name='__main__')\n"
+            "except SystemExit as end: assert not end.code\n"
+            "print(sorted({'torch._dynamo', 'sympy'} & sys.modules.keys()))"
+        )
+        done = run_script(tmp_path, script)
+        assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr

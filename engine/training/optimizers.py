@@ -1,6 +1,7 @@
 """Optimizers: SGD with the momentum of PyTorch or of Caffe, and AdamW; biases have a rate of their own and no decay."""
 
 from collections.abc import Iterable
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -12,7 +13,43 @@ from configs.schema import OptimizerConfig
 BACKBONE = "frontend.conv"  # conv1_1 ... conv5_3: what may come from ImageNet
 
 
-class CaffeSGD(Optimizer):
+class Uncompiled(Optimizer):
+    """An optimizer that does without torch's compiler.
+
+    torch wraps these methods so that the compiler leaves them alone, and imports it for that: two seconds of a start.
+    """
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        unwrap(Optimizer.add_param_group)(self, param_group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        unwrap(Optimizer.zero_grad)(self, set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = unwrap(Optimizer.state_dict)(self)
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        unwrap(Optimizer.load_state_dict)(self, state_dict)
+
+
+class SGD(Uncompiled, torch.optim.SGD):
+    """PyTorch's."""
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]  # no closure: the loop has computed the gradients
+        unwrap(torch.optim.SGD.step)(self)
+
+
+class AdamW(Uncompiled, torch.optim.AdamW):
+    """PyTorch's."""
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        unwrap(torch.optim.AdamW.step)(self)
+
+
+class CaffeSGD(Uncompiled):
     """SGD as Caffe has it: v = momentum * v + lr * (gradient + weight_decay * w); w -= v.
 
     `torch.optim.SGD` multiplies by lr last instead. Then a lower rate also shrinks the steps gathered before it; here
@@ -23,7 +60,7 @@ class CaffeSGD(Optimizer):
         super().__init__(parameter_groups, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]  # no closure: the loop has computed the gradients
+    def step(self) -> None:  # type: ignore[override]
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if not weights:
@@ -62,9 +99,9 @@ def build_optimizer(config: OptimizerConfig, named_parameters: Iterable[tuple[st
         case "sgd" if config.momentum_form == "caffe":
             return CaffeSGD(parameter_groups, lr=0.0, momentum=config.momentum)
         case "sgd":
-            return torch.optim.SGD(parameter_groups, lr=0.0, momentum=config.momentum)
+            return SGD(parameter_groups, lr=0.0, momentum=config.momentum)
         case "adamw":
-            return torch.optim.AdamW(parameter_groups, lr=0.0, fused=True)
+            return AdamW(parameter_groups, lr=0.0, fused=True)
 
 
 def load_state(optimizer: Optimizer, state: dict[str, Any]) -> None:

@@ -148,7 +148,7 @@ def test_fc6_is_the_paper_s() -> None:
 
 def test_layer_lines_say_what_part_of_the_peak_is_reached() -> None:
     peaks = Peaks({"float32": 100.0, "bfloat16": 100.0})
-    assert steps.layer_lines("float32", [("fc6", 2.0, 150)], peaks) == ["of the matrix products' peak: fc6 75%"]
+    assert steps.layer_lines("float32", [("fc6", 2.0, 150)], peaks) == ["of the peak: fc6 75%"]
     assert steps.share_lines({"step": 4.0, "optimizer": 1.0}, peaks) == ["of a step of 4.00 s: optimizer 25.00%"]
 
 
