@@ -44,12 +44,11 @@ def main(words: Sequence[str]) -> int:
 
     torch.set_num_threads(threads)
     session = Session(QUICK if request.quick else Rounds(), say=lambda line: print(line, file=sys.stderr, flush=True))
-    session.run(chosen)
-    rows, notes = session.rows(), session.notes()
-    print(table(rows), *notes, sep="\n")
     is_partial = request.quick or request.only != "*" or request.threads is not None
     path = PARTIAL if is_partial else LATEST
-    write(path, header(threads), rows, notes)
+    about = header(threads)
+    session.run(chosen, keep=lambda: write(path, about, session.rows(), session.notes()))
+    print(table(session.rows()), *session.notes(), sep="\n")
     print(f"written to {path}")
     return session.exit_code()
 

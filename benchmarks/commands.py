@@ -11,7 +11,7 @@ from benchmarks.rows import Group, Pairing
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_STEP = "first loss"  # how the line begins that follows a run's first step
-IMPORTS = "import torch, torchvision, hydra, albumentations, cv2, pydantic"
+IMPORTS = "import torch, hydra, albumentations, cv2, pydantic"
 
 
 def first_step() -> Work:

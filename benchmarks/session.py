@@ -58,8 +58,8 @@ class Session:
     skipped: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)  # rows and notes whose measurement ended in a fault, or did not end
 
-    def run(self, groups: Iterable[Group]) -> None:
-        """Those that hold a row or a note."""
+    def run(self, groups: Iterable[Group], keep: Callable[[], None] = lambda: None) -> None:
+        """Those that hold a row or a note. `keep` is called after each, so that what is measured outlives an end."""
         start_s = self.clock()
         self.peaks.measure(FIRST_REPEATS)
         for group in groups:
@@ -69,6 +69,7 @@ class Session:
                 except RuntimeError as error:  # of one of its processes; what was measured before must not be lost
                     self.failed.append(f"{'; '.join(group.names)}: {error}")
                 self.say(f"{self.clock() - start_s:5.0f} s  {'; '.join(group.names)}")
+                keep()
 
     def _group(self, group: Group) -> None:
         if group.uses_products:
