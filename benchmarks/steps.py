@@ -15,9 +15,11 @@ from benchmarks.rows import Group, Limit, Measured, Note, Pairing
 from configs.compose import compose
 from configs.schema import ModelConfig, Padding, Precision, StageConfig, ValidationConfig
 from data.loaders import Batch
+from engine.contracts import TrainBatch
 from engine.evaluation.answers import answer
 from engine.evaluation.grid import upsample
 from engine.listener import SilentListener
+from engine.process.ranks import ALONE, Ranks
 from engine.process.stop import StopRequest
 from engine.runs.progress import Progress
 from engine.runtime import Runtime
@@ -78,13 +80,7 @@ def our_step(network: str, crop_px: int, precision: Precision, padding: Padding,
     batch = random_batch(config, crop_px)
     if form == "compiled":
         compile_parts(model)
-
-    def batches(first: int, last: int) -> Any:
-        yield from itertools.repeat(batch, last - first)
-
-    def work() -> None:
-        loop.run(Progress("joint"), batches, lambda: None, lambda: None)
-
+    work = repeated_step(loop, batch)
     if form == "compiled":
         try:
             work()  # compiles
@@ -93,7 +89,16 @@ def our_step(network: str, crop_px: int, precision: Precision, padding: Padding,
     return work
 
 
-def step_loop(model: Segmenter, precision: Precision) -> StageLoop:
+def repeated_step(loop: StageLoop, batch: TrainBatch) -> Work:
+    """A step of the loop on this batch, again and again."""
+
+    def batches(first: int, last: int) -> Any:
+        yield from itertools.repeat(batch, last - first)
+
+    return lambda: loop.run(Progress("joint"), batches, lambda: None, lambda: None)
+
+
+def step_loop(model: Segmenter, precision: Precision, ranks: Ranks = ALONE) -> StageLoop:
     """The training loop for one step at a time, which saves and validates nothing."""
     stage = StageConfig(steps=1, batch=1, lr=LR)
     return StageLoop(
@@ -101,7 +106,7 @@ def step_loop(model: Segmenter, precision: Precision) -> StageLoop:
         model=model,
         optimizer=build_optimizer(stage.optimizer, model.named_parameters()),
         loss=CrossEntropy(stage.loss, model.stride, model.node_offset_px, model.head),
-        runtime=Runtime(torch.device("cpu"), precision, torch.get_num_threads()),
+        runtime=Runtime(torch.device("cpu"), precision, torch.get_num_threads(), ranks),
         listener=SilentListener(),
         stop=StopRequest(),
         save_steps=1,
@@ -122,12 +127,12 @@ def compile_parts(model: Segmenter) -> None:
             part.compile()
 
 
-def random_batch(config: ModelConfig, crop_px: int) -> Batch:
-    """One image with its margin, and its label."""
+def random_batch(config: ModelConfig, crop_px: int, images: int = 1, num_classes: int = NUM_CLASSES) -> Batch:
+    """Images with their margin, and their labels."""
     torch.manual_seed(0)
-    images_B3HW = torch.randint(0, 256, (1, 3, *input_px(config, crop_px)), dtype=torch.uint8)
-    labels_BHW = torch.randint(0, NUM_CLASSES, (1, crop_px, crop_px), dtype=torch.uint8)
-    return Batch(images_B3HW, labels_BHW, ["random"])
+    images_B3HW = torch.randint(0, 256, (images, 3, *input_px(config, crop_px)), dtype=torch.uint8)
+    labels_BHW = torch.randint(0, num_classes, (images, crop_px, crop_px), dtype=torch.uint8)
+    return Batch(images_B3HW, labels_BHW, ["random"] * images)
 
 
 def plain_step(network: str, crop_px: int, precision: Precision, padding: Padding) -> Work:
