@@ -16,6 +16,7 @@ from data.labels import Labels
 from data.store import Claim, Locked, Log, kept_folder
 
 COUNTS = "counts.npy"
+WAITING = 256  # labels that threads are asked for at once: a request, or an answer that waits, takes 4 kB
 NOISE = 8  # pixels of a run, on average, below which runs are slower to count than pixels
 
 Counts = NDArray[np.int64]
@@ -58,9 +59,11 @@ def count_classes(images: ImageSet, threads: int, check: Callable[[], None]) -> 
     counts_NC = np.empty((len(images), images.classes.num_classes), np.int64)
     with ThreadPoolExecutor(max(threads, 1)) as pool:  # decoding a file leaves Python to the others
         try:
-            for index, counts_C in enumerate(pool.map(counted, range(len(images)))):
-                check()
-                counts_NC[index] = counts_C
+            for first in range(0, len(images), WAITING):
+                block = range(first, min(first + WAITING, len(images)))
+                for index, counts_C in zip(block, pool.map(counted, block), strict=True):
+                    check()
+                    counts_NC[index] = counts_C
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -1,6 +1,8 @@
 """The one pass over the labels of a set: counted by hand, read once, and never a number of other labels."""
 
+import tracemalloc
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from configs.errors import DamagedFileError, UserError
 from configs.schema import CacheConfig, DataConfig, FolderConfig
 from data.build import meaning, open_images
 from data.class_counts import Counts, count_classes, open_counts
-from data.dataset import ImageSet
+from data.dataset import FileSet, ImageSet
 from data.features import file_identity
 from tests.helpers.data_sets import write_image, write_label
 
@@ -39,6 +41,21 @@ def opened(settings: DataConfig, cache: Path, log: list[str]) -> Counts:
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_every_pixel_is_counted_but_void(settings: DataConfig, threads: int) -> None:
     assert count_classes(open_images(settings, "train"), threads, lambda: None).tolist() == COUNTS
+
+
+def test_memory_does_not_grow_with_the_labels_that_wait(settings: DataConfig) -> None:
+    images = open_images(settings, "train")
+    assert isinstance(images, FileSet)
+    label = images.read(0)[1]
+    many = replace(images, pairs=[images.pairs[0]] * 4_000, read_label=lambda path: label)
+    tracemalloc.start()
+    try:
+        counts_NC = count_classes(many, 2, lambda: None)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (counts_NC == COUNTS[0]).all()
+    assert peak_bytes - counts_NC.nbytes < 2**21, "a request for every label takes 4 kB of each"
 
 
 def test_scenes_that_are_drawn_are_counted_as_their_labels_are() -> None:
