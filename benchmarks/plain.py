@@ -45,7 +45,7 @@ class PlainNetwork(nn.Module):
 
 def normalized(images_B3HW: Tensor, mean_rgb: Sequence[float], scale: float) -> Tensor:
     """Bytes to what a network is given."""
-    return (images_B3HW.float() - torch.tensor(mean_rgb).view(3, 1, 1)) * scale
+    return (images_B3HW.float() - torch.tensor(mean_rgb, device=images_B3HW.device).view(3, 1, 1)) * scale
 
 
 def training_step(
@@ -57,7 +57,7 @@ def training_step(
 ) -> float:
     """One step on labels (B, h, w), int64, under the cells; the loss, a mean over those that are not void."""
     optimizer.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
+    with torch.autocast(inputs_B3HW.device.type, torch.bfloat16, enabled=precision is torch.bfloat16):
         logits_BKhw = network(inputs_B3HW)
     loss = functional.cross_entropy(logits_BKhw.float(), labels_Bhw, ignore_index=VOID)
     loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation here

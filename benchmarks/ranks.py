@@ -63,7 +63,7 @@ def measured(case: Case, ranks: Ranks) -> dict[str, Any]:
     """
     config = compose(list(case.words)).model
     model = network(config, NUM_CLASSES)
-    loop = step_loop(model, "float32", ranks)
+    loop = step_loop(model, "float32", ranks=ranks)
     work = repeated_step(loop, random_batch(config, case.crop_px, case.images // ranks.size, NUM_CLASSES))
     work()
     step_s = _median_s(work, case.steps)

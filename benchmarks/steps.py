@@ -1,7 +1,8 @@
 """Training steps at full width: forward, loss, backward, SGD, on one crop."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -43,10 +44,23 @@ PLAIN, FCN = "nn.Conv2d in a loop", "torchvision's FCN-ResNet50"
 VARIED = ("front end + Basic", 128, "float32", "zero")  # the step that is also taken in other ways
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a step is taken: a device of torch's, how many crops, and what multiplies the front end's channels."""
+
+    device: str = "cpu"
+    batch: int = 1
+    width: float = 1.0
+
+
+HERE = Place()
+
+
 @cache
-def model_config(network: str, padding: Padding) -> ModelConfig:
+def model_config(network: str, padding: Padding, width: float = 1.0) -> ModelConfig:
     """Of one of NETWORKS; without a context module its `context` means nothing."""
-    return compose(["frontend=vgg16", f"context={NETWORKS[network] or 'basic'}", f"model.padding={padding}"]).model
+    context = f"context={NETWORKS[network] or 'basic'}"
+    return compose(["frontend=vgg16", context, f"model.padding={padding}", f"model.frontend.width={width}"]).model
 
 
 def layers_of(network: str, config: ModelConfig) -> tuple[Layer, ...]:
@@ -69,23 +83,25 @@ def our_network(network: str, config: ModelConfig) -> Segmenter:
     return model
 
 
-def our_step(network: str, crop_px: int, precision: Precision, padding: Padding, form: str = "") -> Work:
-    """A step of our training loop, bytes in. `form`: "contiguous" or "compiled" is the same network in that form."""
-    config = model_config(network, padding)
-    model = our_network(network, config)
+def our_step(
+    network: str, crop_px: int, precision: Precision, padding: Padding, form: str = "", place: Place = HERE
+) -> Work:
+    """A step of our training loop, bytes in. `form`: the same network in another form, "contiguous" or of FORMS."""
+    config = model_config(network, padding, place.width)
+    model = our_network(network, config).to(place.device)
     if form == "contiguous":
         model = model.to(memory_format=torch.contiguous_format)
         model.__class__ = ContiguousSegmenter
-    loop = step_loop(model, precision)
-    batch = random_batch(config, crop_px)
-    if form == "compiled":
-        compile_parts(model)
+    loop = step_loop(model, precision, place)
+    batch = random_batch(config, crop_px, place.batch)
+    if form in FORMS:
+        FORMS[form](model.train(), batch.images_B3HW.to(place.device), loop.runtime)
     work = repeated_step(loop, batch)
-    if form == "compiled":
+    if form in FORMS:
         try:
             work()  # compiles
         except Exception as error:  # of the compiler, of any kind
-            raise Unavailable(f"torch.compile failed: {type(error).__name__}") from error
+            raise Unavailable(f"a step that is {form} failed: {type(error).__name__}: {error}") from error
     return work
 
 
@@ -98,15 +114,17 @@ def repeated_step(loop: StageLoop, batch: TrainBatch) -> Work:
     return lambda: loop.run(Progress("joint"), batches, lambda: None, lambda: None)
 
 
-def step_loop(model: Segmenter, precision: Precision, ranks: Ranks = ALONE) -> StageLoop:
+def step_loop(
+    model: Segmenter, precision: Precision, place: Place = HERE, ranks: Ranks = ALONE
+) -> StageLoop:
     """The training loop for one step at a time, which saves and validates nothing."""
-    stage = StageConfig(steps=1, batch=1, lr=LR)
+    stage = StageConfig(steps=1, batch=place.batch, lr=LR)
     return StageLoop(
         config=stage,
         model=model,
         optimizer=build_optimizer(stage.optimizer, model.named_parameters()),
         loss=CrossEntropy(stage.loss, model.stride, model.node_offset_px, model.head),
-        runtime=Runtime(torch.device("cpu"), precision, torch.get_num_threads(), ranks),
+        runtime=Runtime(torch.device(place.device), precision, torch.get_num_threads(), ranks),
         listener=SilentListener(),
         stop=StopRequest(),
         save_steps=1,
@@ -120,31 +138,52 @@ class ContiguousSegmenter(Segmenter):
         return super().normalized(images_B3HW).contiguous()
 
 
-def compile_parts(model: Segmenter) -> None:
-    """Front end and context module, each as a whole."""
+def compile_parts(model: Segmenter, _: Tensor, __: Runtime, mode: str | None = None) -> None:
+    """Front end and context module, each as a whole; `mode` is torch.compile's."""
     for part in (model.frontend, model.context):
         if part is not None:
-            part.compile()
+            part.compile(mode=mode)
 
 
-def random_batch(config: ModelConfig, crop_px: int, images: int = 1, num_classes: int = NUM_CLASSES) -> Batch:
+def capture_parts(model: Segmenter, images_B3HW: Tensor, runtime: Runtime) -> None:
+    """Front end and context module as CUDA graphs, each with its backward pass, for images of this size on the GPU."""
+    if runtime.device.type != "cuda":
+        raise Unavailable("CUDA graphs need a GPU")
+    inputs_B3HW = model.normalized(images_B3HW)
+    # A graph may not hold a cast of a weight that was made outside of it, so autocast keeps none.
+    with torch.autocast("cuda", torch.bfloat16, enabled=runtime.precision == "bfloat16", cache_enabled=False):
+        maps_BKhw = model.frontend(inputs_B3HW).detach().requires_grad_()
+        if model.context is None:
+            torch.cuda.make_graphed_callables(model.frontend, (inputs_B3HW,))
+        else:
+            torch.cuda.make_graphed_callables((model.frontend, model.context), ((inputs_B3HW,), (maps_BKhw,)))
+
+
+FORMS: dict[str, Callable[[Segmenter, Tensor, Runtime], None]] = {
+    "compiled": compile_parts,
+    "compiled with graphs": partial(compile_parts, mode="reduce-overhead"),
+    "graphs": capture_parts,
+}
+
+
+def random_batch(config: ModelConfig, crop_px: int, batch: int = 1, num_classes: int = NUM_CLASSES) -> Batch:
     """Images with their margin, and their labels."""
     torch.manual_seed(0)
-    images_B3HW = torch.randint(0, 256, (images, 3, *input_px(config, crop_px)), dtype=torch.uint8)
-    labels_BHW = torch.randint(0, num_classes, (images, crop_px, crop_px), dtype=torch.uint8)
-    return Batch(images_B3HW, labels_BHW, ["random"] * images)
+    images_B3HW = torch.randint(0, 256, (batch, 3, *input_px(config, crop_px)), dtype=torch.uint8)
+    labels_BHW = torch.randint(0, num_classes, (batch, crop_px, crop_px), dtype=torch.uint8)
+    return Batch(images_B3HW, labels_BHW, ["random"] * batch)
 
 
-def plain_step(network: str, crop_px: int, precision: Precision, padding: Padding) -> Work:
+def plain_step(network: str, crop_px: int, precision: Precision, padding: Padding, place: Place = HERE) -> Work:
     """The same layers, labels and optimizer, written the obvious way."""
-    config = model_config(network, padding)
-    plain = PlainNetwork(layers_of(network, config), config.frontend.dropout)
+    config = model_config(network, padding, place.width)
+    plain = PlainNetwork(layers_of(network, config), config.frontend.dropout).to(place.device)
     optimizer = torch.optim.SGD(plain.parameters(), lr=LR, momentum=0.9, weight_decay=5e-4)
-    batch = random_batch(config, crop_px)
+    batch = random_batch(config, crop_px, place.batch)
 
     def work() -> None:
-        inputs_B3HW = normalized(batch.images_B3HW, MEAN_RGB, SCALE)
-        labels_Bhw = batch.labels_BHW[:, ::8, ::8].long()
+        inputs_B3HW = normalized(batch.images_B3HW.to(place.device), MEAN_RGB, SCALE)
+        labels_Bhw = batch.labels_BHW[:, ::8, ::8].long().to(place.device)
         training_step(plain, optimizer, inputs_B3HW, labels_Bhw, DTYPES[precision])
 
     return work

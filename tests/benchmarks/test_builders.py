@@ -19,9 +19,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The same layers, a 32nd of the front end's channels and the fewest of the context module's."""
     released, threads = answers.voc_config(), torch.get_num_threads()
 
-    def model_config(network: str, padding: Padding) -> ModelConfig:
+    def model_config(network: str, padding: Padding, width: float = 1.0) -> ModelConfig:
         context = steps.NETWORKS[network] or "basic"
-        words = ["frontend=vgg16", f"context={context}", f"model.padding={padding}", f"model.frontend.width={WIDTH}"]
+        words = [
+            "frontend=vgg16",
+            f"context={context}",
+            f"model.padding={padding}",
+            f"model.frontend.width={width * WIDTH}",
+        ]
         return compose(words).model
 
     narrow = {
