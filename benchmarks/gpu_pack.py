@@ -18,8 +18,8 @@ from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_MIB = 64
-# What images with torch and the usual packages of science have not: Hydra, albumentations and pydantic, and of what these
-# require the rest. benchmarks/gpu_machine.py says what else is missing.
+# What a machine with torch and the usual packages of science has not: Hydra, albumentations, pydantic, and what these
+# require beside. benchmarks/gpu_machine.py says what else is missing.
 PACKAGES = (
     "hydra-core", "omegaconf", "antlr4-python3-runtime", "albumentations", "albucore", "simsimd", "stringzilla",
     "pydantic", "pydantic-core", "annotated-types", "typing-inspection",

@@ -178,10 +178,8 @@ def take(folder: Path, step: Step, left_s: float, before: Outcome | None) -> Out
         )
         code, in_time = wait(process, left_s, step.goes_on)
     stops = (before.stops if before else 0) + (not in_time)
-    if step.goes_on:
-        is_stopped = code == MORE or (not in_time and code < 0)  # before it could save
-    else:
-        is_stopped = not in_time and stops < STOPS
+    is_cut_short = not in_time and code < 0  # by a signal that came before it could save
+    is_stopped = (code == MORE or is_cut_short) if step.goes_on else (not in_time and stops < STOPS)
     state: State = "stopped" if is_stopped else "done" if code == 0 else "failed"
     outcome = Outcome(state, code, (before.seconds if before else 0.0) + time.monotonic() - start_s, stops)
     (folder / "progress" / f"{file_name(step.name)}.json").write_text(json.dumps(asdict(outcome)) + "\n")
