@@ -87,7 +87,7 @@ def test_the_steps_have_files_of_their_own_and_the_networks_of_make_bench(tmp_pa
     todo = gpu_run.steps(tmp_path, [], is_dry=False)
     assert len({gpu_run.file_name(step.name) for step in todo}) == len(todo)
     assert all(step.least_s < gpu_run.SECONDS for step in todo)
-    assert gpu_run.NETWORKS == tuple(steps.NETWORKS)
+    assert tuple(steps.NETWORKS) == gpu_run.NETWORKS
 
 
 def test_the_training_is_the_recipe_with_nothing_changed_but_places(tmp_path: Path) -> None:
