@@ -6,16 +6,18 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
+FOR_TESTS = ("pytest",)
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
-def requirement_line(text: str) -> tuple[str, bool]:
-    """A line about one requirement, and whether it is met."""
-    from packaging.requirements import Requirement
-
-    requirement = Requirement(text)
+def requirement_line(requirement: Requirement) -> tuple[str, bool]:
+    """A line about it, and whether it is met."""
     try:
         version = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
@@ -24,11 +26,24 @@ def requirement_line(text: str) -> tuple[str, bool]:
     return f"{requirement}: {version}{'' if is_met else ', NOT MET'}", is_met
 
 
+def with_theirs(texts: Iterable[str]) -> Iterator[Requirement]:
+    """Requirements, and what is required by what is installed for them; each once."""
+    to_come, seen = list(texts), set()
+    while to_come:
+        requirement = Requirement(to_come.pop(0))
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and str(requirement) not in seen:
+            seen.add(str(requirement))
+            yield requirement
+            with suppress(importlib.metadata.PackageNotFoundError):
+                to_come += importlib.metadata.requires(requirement.name) or []
+
+
 def main() -> int:
     print(f"Python {platform.python_version()}, {platform.platform()}")
-    requirements = tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]
-    checked = [requirement_line(text) for text in [*requirements, "pytest", "hypothesis"]]
-    print(*(line for line, _ in checked), sep="\n")
+    direct = [*tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"], *FOR_TESTS]
+    checked = [requirement_line(requirement) for requirement in with_theirs(direct)]
+    print(*(line for number, (line, is_met) in enumerate(checked) if number < len(direct) or not is_met), sep="\n")
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"

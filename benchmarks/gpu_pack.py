@@ -22,7 +22,7 @@ LIMIT_MIB = 64
 # require beside. benchmarks/gpu_machine.py says what else is missing.
 PACKAGES = (
     "hydra-core", "omegaconf", "antlr4-python3-runtime", "albumentations", "albucore", "simsimd", "stringzilla",
-    "pydantic", "pydantic-core", "annotated-types", "typing-inspection",
+    "pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions",
 )  # fmt: skip
 ONLY_SOURCES = ("antlr4-python3-runtime",)  # pure Python that is published without a wheel
 PYTHON = "3.12"

@@ -93,6 +93,9 @@ def test_the_steps_have_files_of_their_own_and_the_networks_of_make_bench(tmp_pa
 def test_the_training_is_the_recipe_with_nothing_changed_but_places(tmp_path: Path) -> None:
     training = gpu_run.steps(tmp_path, ["stage.joint.steps=7"], is_dry=False)[-1]
     assert training.goes_on and list(training.command[1:3]) == ["train.py", "experiment=camvid"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "weights.safetensors").touch()
     config, recipe = compose(list(training.command[2:])), compose(["experiment=camvid"])
     assert config.stage.joint == recipe.stage.joint.model_copy(update={"steps": 7})
     assert config.stage.frontend == recipe.stage.frontend and config.validation == recipe.validation
