@@ -13,6 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 FOR_TESTS = ("pytest",)
+PRESUPPOSED = ("torch", "torchvision")
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
@@ -27,7 +28,7 @@ def requirement_line(requirement: Requirement) -> tuple[str, bool]:
 
 
 def with_theirs(texts: Iterable[str]) -> Iterator[Requirement]:
-    """Requirements, and what is required by what is installed for them; each once."""
+    """Requirements, and what is required by what is installed for them; each once. torch is not asked: it is there."""
     to_come, seen = list(texts), set()
     while to_come:
         requirement = Requirement(to_come.pop(0))
@@ -35,6 +36,8 @@ def with_theirs(texts: Iterable[str]) -> Iterator[Requirement]:
         if applies and str(requirement) not in seen:
             seen.add(str(requirement))
             yield requirement
+            if requirement.name in PRESUPPOSED:
+                continue
             with suppress(importlib.metadata.PackageNotFoundError):
                 to_come += importlib.metadata.requires(requirement.name) or []
 

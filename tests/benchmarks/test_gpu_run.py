@@ -96,7 +96,7 @@ def test_the_training_is_the_recipe_with_nothing_changed_but_places(tmp_path: Pa
     (tmp_path / "data").mkdir()
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "weights.safetensors").touch()
-    config, recipe = compose(list(training.command[2:])), compose(["experiment=camvid"])
+    config, recipe = compose(list(training.command[2:])), compose(["experiment=camvid", f"data.root={tmp_path}"])
     assert config.stage.joint == recipe.stage.joint.model_copy(update={"steps": 7})
     assert config.stage.frontend == recipe.stage.frontend and config.validation == recipe.validation
     assert config.model == recipe.model.model_copy(update={"pretrained": config.model.pretrained})
