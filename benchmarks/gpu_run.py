@@ -8,6 +8,7 @@ only the standard library can be relied on.
 
 import argparse
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import ZipFile
@@ -38,14 +40,15 @@ class TimeUp(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """A command, and how many seconds it has to have. `goes_on`: it saves at SIGUSR1, exits with 75, and resumes.
+    """A command, how many seconds it has to have, and after how many it is given up.
 
-    `needs` are parts of the folder without which it waits.
+    `goes_on`: it saves at SIGUSR1, exits with 75, and resumes. `needs` are parts of the folder without which it waits.
     """
 
     name: str
     command: Sequence[str]
     least_s: float = 0.0
+    most_s: float = math.inf
     goes_on: bool = False
     needs: Sequence[str] = ()
 
@@ -64,7 +67,7 @@ def steps(folder: Path, words: Sequence[str], is_dry: bool) -> list[Step]:
     """All of them in order. `words` are added to the command of the training."""
     return [
         Step("machine", [sys.executable, "-m", "benchmarks.gpu_machine"]),
-        Step("tests", [sys.executable, "-m", "pytest", "-m", "gpu", "tests/test_gpu.py"], 0 if is_dry else 150),
+        Step("tests", [sys.executable, "-m", "pytest", "-m", "gpu", "tests/test_gpu.py"], 0 if is_dry else 150, 300),
         *(_tiny_measurements(folder) if is_dry else _measurements(folder)),
         _training(folder, [*words, *(TINY_TRAINING if is_dry else ())]),
     ]
@@ -83,9 +86,9 @@ def _measurement(folder: Path, kind: str, network: str, padding: str, crop_px: i
     name = f"{kind}, {network}, {padding}, {batch} x {crop_px} px"
     options = ["--network", network, "--padding", padding, "--crop-px", str(crop_px), "--batch", str(batch), *more]
     path = folder / "results" / f"{file_name(name)}.json"
-    least_s = 240 if kind == "forms" else 90  # compiling takes a minute each time
+    least_s, most_s = (240, 480) if kind == "forms" else (90, 180)  # compiling may take a minute each time
     command = [sys.executable, "-m", "benchmarks.gpu_steps", kind, "--json", str(path), *options]
-    return Step(name, command, 0 if "cpu" in more else least_s)
+    return Step(name, command) if "cpu" in more else Step(name, command, least_s, most_s)
 
 
 def _tiny_measurements(folder: Path) -> list[Step]:
@@ -176,10 +179,11 @@ def take(folder: Path, step: Step, left_s: float, before: Outcome | None) -> Out
         process = subprocess.Popen(
             step.command, cwd=ROOT, env=environment, stdout=text, stderr=log, start_new_session=True
         )
-        code, in_time = wait(process, left_s, step.goes_on)
-    stops = (before.stops if before else 0) + (not in_time)
+        code, in_time = wait(process, min(left_s, step.most_s), step.goes_on)
+    is_overdue = not in_time and time.monotonic() - start_s >= step.most_s
+    stops = (before.stops if before else 0) + (not in_time and not is_overdue)
     is_cut_short = not in_time and code < 0  # by a signal that came before it could save
-    is_stopped = (code == MORE or is_cut_short) if step.goes_on else (not in_time and stops < STOPS)
+    is_stopped = (code == MORE or is_cut_short) if step.goes_on else (stops < STOPS and not in_time and not is_overdue)
     state: State = "stopped" if is_stopped else "done" if code == 0 else "failed"
     outcome = Outcome(state, code, (before.seconds if before else 0.0) + time.monotonic() - start_s, stops)
     (folder / "progress" / f"{file_name(step.name)}.json").write_text(json.dumps(asdict(outcome)) + "\n")
@@ -227,22 +231,25 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "benchmarks" / "gpu")
     parser.add_argument("--dry", action="store_true", help="tiny settings, on the CPU")
+    parser.add_argument("--only", metavar="GLOB", default="*", help="steps of these names, as 'rows*' or training")
     parser.add_argument("seconds", type=float, nargs="?", default=SECONDS)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of train.py, the same in every call")
     request = parser.parse_args(words)
-    folder = request.folder.resolve()
+    folder, start_s = request.folder.resolve(), time.monotonic()
 
     def stop(*_: object) -> None:
         raise TimeUp
 
     signal.signal(signal.SIGTERM, stop)
     todo = steps(folder, request.overrides, request.dry)
+    chosen = [step for step in todo if fnmatchcase(step.name, request.only)]
     try:
         unpack(folder)
-        code = piece(folder, todo, request.seconds)
+        code = piece(folder, chosen, request.seconds - (time.monotonic() - start_s))
     except TimeUp:
         code = MORE
     path = folder / "results" / "summary.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(summary(folder, todo))
     print(f"{path}: {'all is done' if code == DONE else 'call it again' if code == MORE else 'a step failed'}")
     return code

@@ -74,6 +74,11 @@ def test_what_cannot_go_on_begins_anew_once_and_is_then_given_up(tmp_path: Path)
     assert gpu_run.piece(tmp_path, todo, 60) == FAILED and states(tmp_path, todo) == ["failed", "done"]
 
 
+def test_what_takes_too_long_is_given_up_at_once_and_the_next_is_taken(tmp_path: Path) -> None:
+    todo = [step("endless", "import signal; signal.pause()", most_s=1.0), step("next", "")]
+    assert gpu_run.piece(tmp_path, todo, 60) == FAILED and states(tmp_path, todo) == ["failed", "done"]
+
+
 def test_a_step_waits_for_its_part_and_the_others_do_not(tmp_path: Path) -> None:
     todo = [step("training", "", needs=("data",)), step("other", "")]
     assert gpu_run.piece(tmp_path, todo, 60) == MORE and states(tmp_path, todo) == ["done"]
