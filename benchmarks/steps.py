@@ -94,13 +94,14 @@ def our_step(
         model.__class__ = ContiguousSegmenter
     loop = step_loop(model, precision, place)
     batch = random_batch(config, crop_px, place.batch)
-    if form in FORMS:
-        FORMS[form](model.train(), batch.images_B3HW.to(place.device), loop.runtime)
     work = repeated_step(loop, batch)
     if form in FORMS:
         try:
+            FORMS[form](model.train(), batch.images_B3HW.to(place.device), loop.runtime)
             work()  # compiles
-        except Exception as error:  # of the compiler, of any kind
+        except Unavailable:
+            raise
+        except Exception as error:  # of the compiler or of a capture, of any kind
             raise Unavailable(f"a step that is {form} failed: {type(error).__name__}: {error}") from error
     return work
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import answers, commands, pipeline, steps
-from benchmarks.harness import Work
+from benchmarks.harness import Unavailable, Work
 from configs.compose import compose
 from configs.schema import ModelConfig, Padding, Precision
 
@@ -54,6 +54,17 @@ def test_steps_are_taken_in_other_ways() -> None:
     steps.fcn_step(64, "float32")()
     for kind in ("ours", "plain"):
         steps.fc6(kind, 64, "bfloat16", "reflect")()
+
+
+def test_graphs_take_no_part_without_a_gpu() -> None:
+    with pytest.raises(Unavailable, match="need a GPU"):
+        steps.our_step("front end", 64, "float32", "zero", form="graphs")
+
+
+def test_a_batch_is_taken() -> None:
+    place = steps.Place(batch=2)
+    steps.our_step("front end", 64, "float32", "zero", place=place)()
+    steps.plain_step("front end", 64, "float32", "zero", place=place)()
 
 
 @pytest.mark.slow
