@@ -69,7 +69,7 @@ def steps(folder: Path, words: Sequence[str], is_dry: bool) -> list[Step]:
         Step("machine", [sys.executable, "-m", "benchmarks.gpu_machine"]),
         Step("tests", [sys.executable, "-m", "pytest", "-m", "gpu", "tests/test_gpu.py"], 0 if is_dry else 150, 300),
         *(_tiny_measurements(folder) if is_dry else _measurements(folder)),
-        _training(folder, [*words, *(TINY_TRAINING if is_dry else ())]),
+        _training(folder, [*(TINY_TRAINING if is_dry else ()), *words]),
     ]
 
 
