@@ -114,7 +114,13 @@ def opencv_answer() -> Work:
     example = torch.zeros(1, NUM_COLOURS, *padded_px(config))
     with quiet():
         torch.onnx.export(
-            PlainNetwork(voc_layers(config)).eval(), (example,), path, opset_version=OPSET, dynamo=True, verbose=False
+            PlainNetwork(voc_layers(config)).eval(),
+            (example,),
+            path,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+            external_data=False,  # OpenCV reads no weights from beside the network
         )
     try:
         network = cv2.dnn.readNetFromONNX(str(path))

@@ -21,7 +21,9 @@ MEMORY_BYTES = 2**28  # far above every cache
 
 @dataclass
 class Peaks:
-    """The fastest matrix products, or convolutions, and readings of memory of a device so far; on a CPU with torch's threads.
+    """The fastest matrix products, or convolutions, and readings of memory of a device so far.
+
+    On a CPU with the threads that torch has.
 
     `multiply_adds_per_s` holds each precision's; `bytes_per_s` are read.
     """

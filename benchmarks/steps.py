@@ -115,9 +115,7 @@ def repeated_step(loop: StageLoop, batch: TrainBatch) -> Work:
     return lambda: loop.run(Progress("joint"), batches, lambda: None, lambda: None)
 
 
-def step_loop(
-    model: Segmenter, precision: Precision, place: Place = HERE, ranks: Ranks = ALONE
-) -> StageLoop:
+def step_loop(model: Segmenter, precision: Precision, place: Place = HERE, ranks: Ranks = ALONE) -> StageLoop:
     """The training loop for one step at a time, which saves and validates nothing."""
     stage = StageConfig(steps=1, batch=place.batch, lr=LR)
     return StageLoop(
