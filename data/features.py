@@ -1,5 +1,6 @@
 """The frozen front end's maps on disk: of whole training images, and of every window that scoring asks for."""
 
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -92,6 +93,7 @@ class WindowMaps:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
+        weakref.finalize(self, self._file.close)
 
     def __iter__(self) -> Iterator[Tensor]:
         self._file.seek(0)

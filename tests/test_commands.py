@@ -180,7 +180,7 @@ KEPT = [
 MOMENTS = {  # what is going on when the signal comes: a function of that moment, and what else is to be done then
     "an image is scored": ("engine.evaluation.evaluate", "answer", "pass"),
     "maps are computed": ("assembly.kept_maps", "frontend_maps_in_blocks", "pass"),
-    "another process has the lock": ("assembly.kept_maps", "locked", "hold(arguments[0])"),
+    "another process has the lock": ("assembly.sources", "locked", "hold(arguments[0])"),
 }
 
 
