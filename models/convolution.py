@@ -1,4 +1,4 @@
-"""Convolution whose gradients keep off the CPU library's slow kernels.
+"""Convolution whose gradients keep off kernels of the CPU library that are slow, or wrong.
 
 Where oneDNN's direct kernels refuse a dilated convolution (no AVX-512, or an input lower than the dilated kernel is
 high), it computes the weight gradient by matrix products. They book 16 bytes of scratch memory a weight and are refused
@@ -9,6 +9,10 @@ Above that bound both gradients are computed tap by tap: for each of the 49, out
 (4096 x cells x 512), and output gradient x weights of the tap (cells x 4096 x 512), added up in float32. These products
 run at the processor's peak in any precision, need no scratch memory, and leave out the rows of cells whose tap lies on
 zeros beyond the map.
+
+In bfloat16 the weight gradient of a dilated convolution over more than 16 input channels that are no multiple of 16,
+as of 19 or 21 classes, is wrong on channels-last maps, or ends the process (oneDNN 3.12 with avx512_bf16: errors as
+large as the gradient, NaN, segmentation faults; forward pass and input gradient are right). It goes tap by tap, too.
 """
 
 from collections.abc import Iterator
@@ -20,10 +24,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 LARGEST_WEIGHT_BY_LIBRARY = 2**26  # elements
+BLOCK_CHANNELS = 16  # of input channels, that the library computes with at once
 
 
 class Conv2d(nn.Conv2d):
-    """`nn.Conv2d`, parameters, checkpoints and results included; only huge layers learn faster on a CPU."""
+    """`nn.Conv2d`, parameters, checkpoints and results included; on a CPU, some layers learn faster, or at all."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self._learns_tap_by_tap(input) or isinstance(self.padding, str):
@@ -32,8 +37,9 @@ class Conv2d(nn.Conv2d):
         return tapwise_conv2d(_autocast(input), weight, bias, self.padding, self.dilation)
 
     def _learns_tap_by_tap(self, input: Tensor) -> bool:
+        has_16_bits = _autocast_dtype(input).itemsize == 2
         return (
-            self.weight.numel() > LARGEST_WEIGHT_BY_LIBRARY
+            goes_tap_by_tap(self.weight.numel(), self.in_channels, max(self.dilation), has_16_bits)
             and input.device.type == "cpu"
             and torch.is_grad_enabled()
             and self.weight.requires_grad
@@ -41,6 +47,12 @@ class Conv2d(nn.Conv2d):
             and self.stride == (1, 1)
             and self.padding_mode == "zeros"
         )
+
+
+def goes_tap_by_tap(num_weights: int, in_channels: int, dilation: int, has_16_bits: bool) -> bool:
+    """Whether a CPU's library computes the gradients of such a layer too slowly, or wrongly."""
+    has_rest = in_channels > BLOCK_CHANNELS and in_channels % BLOCK_CHANNELS > 0
+    return num_weights > LARGEST_WEIGHT_BY_LIBRARY or (has_16_bits and has_rest and dilation > 1)
 
 
 def tapwise_conv2d(
@@ -146,6 +158,10 @@ class _TapwiseGradients(torch.autograd.Function):
 
 def _autocast(tensor: Tensor) -> Tensor:
     """What autocast, if it is on, hands to a convolution: its own casts inside the Function would miss the backward."""
+    return tensor.to(_autocast_dtype(tensor))
+
+
+def _autocast_dtype(tensor: Tensor) -> torch.dtype:
     if not torch.is_autocast_enabled("cpu") or tensor.dtype == torch.float64:
-        return tensor
-    return tensor.to(torch.get_autocast_dtype("cpu"))
+        return tensor.dtype
+    return torch.get_autocast_dtype("cpu")

@@ -12,7 +12,7 @@ from typing import Literal
 
 from configs.schema import ModelConfig, OptimizerConfig, StageConfig
 from models import geometry
-from models.convolution import LARGEST_WEIGHT_BY_LIBRARY
+from models.convolution import goes_tap_by_tap
 from models.cost import FLOAT_BYTES, INDEX_BYTES
 from models.geometry import Layer
 from models.layers import DROPOUT_LAYERS, NUM_COLOURS, context_layers, frontend_layers, layers_of_blocks
@@ -223,7 +223,7 @@ def _walk(setting: Setting, layers: Sequence[tuple[Layer, int]], in_channels: in
                 weight=weight,
                 cast=cast,
                 reordered=(cast or weight) * (setting.device == "cpu"),
-                to_weight=_to_weight(setting, weights, num_in * value),
+                to_weight=_to_weight(setting, layer, weights, in_channels, num_in * value),
                 learns=learns,
                 passes_on=passes_on,
                 segment=segment,
@@ -233,12 +233,12 @@ def _walk(setting: Setting, layers: Sequence[tuple[Layer, int]], in_channels: in
     return steps
 
 
-def _to_weight(setting: Setting, weights: int, input: int) -> int:
+def _to_weight(setting: Setting, layer: Layer, weights: int, in_channels: int, input: int) -> int:
     """oneDNN makes it in an order of its own, in ours, and channels last; tap by tap it is made at once."""
     of_gradient = weights * setting.value_bytes
     if setting.device == "cuda":
         return weights * FLOAT_BYTES + of_gradient * setting.is_bfloat16
-    if weights > LARGEST_WEIGHT_BY_LIBRARY:
+    if goes_tap_by_tap(weights, in_channels, layer.dilation, setting.is_bfloat16):
         return weights * FLOAT_BYTES + of_gradient * setting.is_bfloat16 + input
     return 3 * of_gradient
 

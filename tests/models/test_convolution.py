@@ -108,6 +108,27 @@ def test_of_the_papers_layers_only_fc6_goes_tap_by_tap(monkeypatch: pytest.Monke
         assert not goes_tap_by_tap(Conv2d(512, 4096, 7, dilation=4))
 
 
+@pytest.mark.parametrize("dilation", [2, 8])
+@pytest.mark.parametrize("channels", [(19, 19), (21, 21), (40, 24), (72, 144), (300, 16)])
+def test_gradients_in_bfloat16_are_right_for_any_number_of_channels(channels: tuple[int, int], dilation: int) -> None:
+    """The library's own are wrong, or end the process, on processors that multiply bfloat16."""
+    torch.manual_seed(0)
+    layer = Conv2d(*channels, 3, dilation=dilation, padding=dilation).to(memory_format=torch.channels_last)
+    exact = nn.Conv2d(*channels, 3, dilation=dilation, padding=dilation)
+    exact.load_state_dict(layer.state_dict())
+    maps = torch.randn(2, channels[0], 48, 40).to(memory_format=torch.channels_last)
+    inputs = [maps.clone().requires_grad_() for _ in range(2)]
+    weights_of_outputs = torch.randn(2, channels[1], 48, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(inputs[0])
+    assert output.dtype == torch.bfloat16
+    (output * weights_of_outputs).sum().backward()
+    (exact(inputs[1]) * weights_of_outputs).sum().backward()
+    for one, other in zip((inputs[0], *layer.parameters()), (inputs[1], *exact.parameters()), strict=True):
+        assert one.grad is not None and other.grad is not None
+        assert float((one.grad - other.grad).norm() / other.grad.norm()) < 1e-2
+
+
 @pytest.mark.parametrize("autocast", [False, True])
 def test_a_layer_tap_by_tap_trains_as_the_stock_one_does(autocast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "LARGEST_WEIGHT_BY_LIBRARY", 100)
