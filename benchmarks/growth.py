@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.commands import FIRST_STEP, ROOT
+from benchmarks.commands import ROOT, at_first_step
 from benchmarks.harness import Work, memory_mib
 from benchmarks.peaks import training_multiply_adds
 from benchmarks.pipeline import noise
@@ -177,22 +177,10 @@ def first_step(root: str) -> Work:
     cache = tempfile.mkdtemp()
 
     def work() -> float:
-        words = list_words(Path(root), tempfile.mkdtemp(), cache)
-        command = [sys.executable, str(ROOT / "train.py"), *words, "stages=[frontend]"]
-        training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert training.stdout is not None, "a pipe was requested"
-        lines: list[str] = []
-        try:
-            for line in training.stdout:
-                lines.append(line)
-                if line.startswith(FIRST_STEP):
-                    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{training.pid}/status").read_text())
-                    return int(peak[1]) * 1024 if peak else math.nan
-        finally:
-            training.kill()
-            training.wait()
-            training.stdout.close()
-        raise RuntimeError(f"train.py took no step: {''.join(lines)}")
+        words = [*list_words(Path(root), tempfile.mkdtemp(), cache), "stages=[frontend]"]
+        with at_first_step(words, str(ROOT)) as pid:
+            peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        return int(peak[1]) * 1024 if peak else math.nan
 
     return work
 

@@ -16,7 +16,8 @@ def notices(config: Config) -> list[str]:
 
 def _kept_maps(name: str, stage: StageConfig, config: Config) -> list[str]:
     if stage.maps != "cached":
-        return []
+        key = f"stage.{name}.kept_versions={stage.kept_versions}"
+        return [f"{key}: of maps=cached alone; this stage keeps none"] if stage.kept_versions else []
     augment = config.data.augment
     lost = {
         "scale": (augment.scale_min, augment.scale_max) != (1, 1),

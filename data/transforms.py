@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,19 +33,6 @@ from albumentations import (
 Size = tuple[int, int]  # height, width, in pixels
 UNCHANGED = AugmentConfig(mirror=False)
 Completed = Callable[[Size], Size]  # of a label: what it is padded to
-
-
-class SampleTransform(Protocol):
-    leaves_mirror: bool
-
-    def __call__(
-        self,
-        image_HW3: NDArray[np.uint8],
-        label_HW: NDArray[np.uint8],
-        key: SampleKey,
-        anchor_class: int | None = None,
-        /,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
 
 
 class TrainTransform:
@@ -128,6 +115,9 @@ class WholeTransform:
         anchor_class: int | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         return self._of_size(self._completed(label_HW.shape))(image_HW3, label_HW, key)
+
+
+SampleTransform = TrainTransform | WholeTransform
 
 
 def holding_all(crop_px: Sequence[int]) -> Completed:

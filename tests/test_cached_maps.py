@@ -142,6 +142,12 @@ def test_what_kept_maps_leave_out_is_said() -> None:
     (notice,) = notices(compose([*words, "data.augment.scale_min=1", "data.augment.scale_max=1"]))
     assert "of data.augment it leaves out rotation, color; stage.context.maps=computed" in notice
     assert notices(compose([*words, "stage.context.maps=computed"])) == []
+    (notice,) = notices(compose([*words, "stage.context.maps=computed", "stage.context.kept_versions=2"]))
+    assert notice == "stage.context.kept_versions=2: of maps=cached alone; this stage keeps none"
+    versions = "stage.context.kept_versions=2"
+    assert notices(compose([*words, versions])) == []
+    (notice,) = notices(compose([*words, versions, "data.augment.class_balance=0.5"]))
+    assert "it leaves out class_balance; stage.context.maps=computed applies them" in notice
     others = ["data.augment.gamma=0.4", "data.augment.vertical_mirror=true", "data.augment.class_balance=0.5"]
     (notice,) = notices(compose([*words, *others]))
     assert "it leaves out rotation, color, vertical_mirror, gamma, class_balance; " in notice
