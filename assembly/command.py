@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,9 @@ from engine.sweeps.plan import (
 from engine.sweeps.sweep import Job, JobResult, Sweep
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra then hands errors on, instead of printing and ending
+# torchrun's processes have one command line: the first says what is wrong with it. torchrun ends all when one of them
+# has ended, so the others wait for that, and speak for themselves where it does not come.
+SILENCE_S = 30
 
 
 @dataclass
@@ -243,8 +247,8 @@ def _two_folders(overrides: Sequence[Override], folder_key: str) -> list[str]:
 
 def _refuse(problems: Sequence[str]) -> int:
     problems = ConfigError(problems).problems
-    if os.environ.get("RANK", "0") != "0":  # all of torchrun's processes have the same command line
-        return WRONG_INPUT
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(SILENCE_S)
     program = Path(sys.argv[0]).name
     if len(problems) == 1:
         print(f"{program}: {problems[0]}", file=sys.stderr)

@@ -216,9 +216,12 @@ def test_ctrl_c_ends_all_processes_and_is_said_once(folder: Path, alone: dict[st
         ("analyze.py", [], "this command has one process"),
     ],
 )
-def test_what_several_processes_cannot_share_is_refused_once(
-    folder: Path, program: str, more: Sequence[str], message: str
+def test_what_several_processes_cannot_share_is_refused_once_however_late_the_first_of_them_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, more: Sequence[str], message: str
 ) -> None:
+    late = "import os, time\nif os.environ.get('RANK') == '0':\n    time.sleep(3)\n"
+    (tmp_path / "sitecustomize.py").write_text(late)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     settings = words("refused", maps="computed") if program == "train.py" else []
     code, output = ranks.run(folder, 2, program, *settings, *more)
     assert code == 1 and output.count(message) == 1
