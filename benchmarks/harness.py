@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 import re
+import signal
 import statistics
 import tempfile
 import time
@@ -20,6 +21,10 @@ Work = Callable[[], Any]
 
 class Unavailable(Exception):
     """A contestant cannot take part here, for the reason that the message gives."""
+
+
+class Crashed(Unavailable):
+    """A signal ended its process: a fault of the library that it shows, or too little memory."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Contestant(Protocol):
     """Whatever can be run again and again."""
 
     def run(self) -> Run | None:
-        """None where it did not end within the limit: it cannot be run again."""
+        """None where it did not end within the limit. Raises Crashed. After either it cannot be run again."""
         ...
 
 
@@ -74,7 +79,8 @@ class Series:
 
     runs: list[Run] = field(default_factory=list)
     at_least_s: float | None = None
-    unavailable: str = ""  # why it took no part
+    unavailable: str = ""  # why it took no part, or not to the end
+    is_crashed: bool = False  # that is the reason
 
     @property
     def seconds(self) -> list[float]:
@@ -96,27 +102,34 @@ def in_turn(
 ) -> dict[str, Series]:
     """Warm every contestant up, then run all of them round by round, every second round backwards.
 
-    So whatever slows the machine for a while slows all of them. Who exceeds the limit is left out from then on; in the
-    warm-up already, the limit is its lower bound.
+    So whatever slows the machine for a while slows all of them. Who exceeds the limit or crashes is left out from then
+    on; where it exceeds it in the warm-up already, the limit is its lower bound.
     """
     series = {name: Series() for name in contestants}
-    for name, contestant in contestants.items():
-        if contestant.run() is None:
-            series[name].at_least_s = rounds.limit_s
-    running = [name for name in contestants if series[name].at_least_s is None]
+    running = [name for name in contestants if _tried(contestants[name], series[name], rounds.limit_s) is not None]
     start_s = clock()
     for number in range(rounds.most):
         if number >= rounds.least and clock() - start_s >= rounds.patience_s * len(contestants):
             break
         for name in _order(running, number):
-            run = contestants[name].run()
+            run = _tried(contestants[name], series[name], rounds.limit_s)
             if run is None:
                 running.remove(name)
-                if not series[name].runs:
-                    series[name].at_least_s = rounds.limit_s
             else:
                 series[name].runs.append(run)
     return series
+
+
+def _tried(contestant: Contestant, series: Series, limit_s: float) -> Run | None:
+    """One run of it; None, and the series says why, where there was none and will be none."""
+    try:
+        run = contestant.run()
+    except Crashed as reason:
+        series.unavailable, series.is_crashed = str(reason), True
+        return None
+    if run is None and not series.runs:
+        series.at_least_s = limit_s
+    return run
 
 
 def _order(names: Iterable[str], number: int) -> list[str]:
@@ -158,7 +171,7 @@ class TimedProcess:
         self._limit_s = limit_s
 
     def ready(self) -> None:
-        """Raises Unavailable where the contestant cannot take part, RuntimeError where its process fails."""
+        """Raises Unavailable where the contestant cannot take part, RuntimeError where its process fails by itself."""
         reply = self._reply(BUILD_LIMIT_S)
         if reply is None:
             raise Unavailable(f"not built within {BUILD_LIMIT_S:.0f} s")
@@ -179,7 +192,10 @@ class TimedProcess:
             return self._connection.recv()
         except EOFError as error:
             self._process.join()
-            raise RuntimeError(f"a measurement failed (exit code {self._process.exitcode}), see above") from error
+            code = self._process.exitcode or 0
+            if code < 0:
+                raise Crashed(f"its process died of {signal.Signals(-code).name}") from error
+            raise RuntimeError(f"a measurement failed (exit code {code}), see above") from error
 
     def close(self) -> None:
         self._process.kill()

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.harness import Contestant, Rounds, Series, Task, TimedProcess, Unavailable, in_turn
+from benchmarks.harness import Contestant, Crashed, Rounds, Series, Task, TimedProcess, Unavailable, in_turn
 from benchmarks.peaks import FIRST_REPEATS, Peaks
 from benchmarks.rows import Group, Measured, Note, Pairing, Row
 from engine.precision import machine
@@ -39,7 +39,7 @@ def measured_in_processes(tasks: Mapping[str, Task], rounds: Rounds) -> dict[str
                 process.ready()
                 contestants[name] = process
             except Unavailable as reason:
-                unavailable[name] = Series(unavailable=str(reason))
+                unavailable[name] = Series(unavailable=str(reason), is_crashed=isinstance(reason, Crashed))
         return {**in_turn(contestants, rounds), **unavailable}
 
 
@@ -84,7 +84,7 @@ class Session:
             if series.runs:
                 self.noted.append((note, series.value))
             elif series.unavailable:
-                self.skipped.append(f"{note.name}: {series.unavailable}")
+                (self.failed if series.is_crashed else self.skipped).append(f"{note.name}: {series.unavailable}")
             else:
                 self.failed.append(f"{note.name}: it did not end in {NOTE_LIMIT_S:.0f} s")
 
@@ -99,7 +99,9 @@ class Session:
     def _keep(self, pairing: Pairing, measured: Measured) -> None:
         reasons = [f"{name}: {measured[name].unavailable}" for name in pairing.tasks if measured[name].unavailable]
         if reasons:
-            self.skipped.append(f"{pairing.name}: {'; '.join(reasons)}")
+            (self.failed if measured[pairing.ours].is_crashed else self.skipped).append(
+                f"{pairing.name}: {'; '.join(reasons)}"
+            )
         elif not measured[pairing.ours].runs:
             self.failed.append(f"{pairing.name}: ours did not end in {self.rounds.limit_s:.0f} s")
         else:

@@ -1,6 +1,8 @@
 """Measurements in turn, with contestants whose times are given."""
 
 import itertools
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from benchmarks.harness import (
     LEAST_RUN_S,
+    Crashed,
     Rounds,
     Run,
     Series,
@@ -22,14 +25,16 @@ from benchmarks.harness import (
 
 
 class Fake:
-    """Notes each call in `log`, and takes the given times one after the other; None: it does not end."""
+    """Notes each call in `log`, and takes the given times one after the other; None: it does not end; or it crashes."""
 
-    def __init__(self, name: str, log: list[str], seconds: Sequence[float | None]) -> None:
+    def __init__(self, name: str, log: list[str], seconds: Sequence[float | Crashed | None]) -> None:
         self.name, self.log, self.seconds = name, log, iter(seconds)
 
     def run(self) -> Run | None:
         self.log.append(self.name)
         seconds = next(self.seconds)
+        if isinstance(seconds, Crashed):
+            raise seconds
         return None if seconds is None else Run(seconds, 0.0, 0.0)
 
 
@@ -73,6 +78,15 @@ def test_who_does_not_end_in_a_later_round_keeps_the_runs_before() -> None:
 def test_a_contestant_that_ended_its_warm_up_alone_has_a_lower_bound() -> None:
     series = in_turn({"late": Fake("l", [], [1, None])}, Rounds(3, 3, limit_s=20), ticking(0))
     assert series["late"] == Series([], at_least_s=20)
+
+
+@pytest.mark.parametrize(("before", "kept"), [([], []), ([1, 2], [2])])
+def test_who_crashes_is_left_out_from_then_on_and_the_others_go_on(before: list[float], kept: list[float]) -> None:
+    crashing = Fake("c", [], [*before, Crashed("of a fault")])
+    series = in_turn({"ours": Fake("o", [], [1] * 4), "crashing": crashing}, Rounds(3, 3), ticking(0))
+    assert series["crashing"].seconds == kept and series["crashing"].at_least_s is None
+    assert series["crashing"].unavailable == "of a fault" and series["crashing"].is_crashed
+    assert series["ours"].seconds == [1, 1, 1]
 
 
 def test_short_work_is_repeated_and_long_work_is_not() -> None:
@@ -124,6 +138,11 @@ def broken() -> Work:
     raise ValueError("a fault of ours")
 
 
+def crashing() -> Work:
+    """Dies as native code does, once it is called."""
+    return lambda: os.kill(os.getpid(), signal.SIGSEGV)
+
+
 def started(build: Callable[..., Work], tmp_path: Path, limit_s: float = 60, **arguments: object) -> TimedProcess:
     return TimedProcess(Task(build, arguments), limit_s, str(tmp_path))
 
@@ -145,6 +164,13 @@ def test_a_process_that_does_not_end_in_time_is_ended(tmp_path: Path) -> None:
 def test_a_contestant_says_why_it_cannot_take_part(tmp_path: Path) -> None:
     with closing(started(missing, tmp_path)) as process, pytest.raises(Unavailable, match="no such library here"):
         process.ready()
+
+
+def test_a_process_that_a_signal_ended_is_a_crash_with_its_name(tmp_path: Path) -> None:
+    with closing(started(crashing, tmp_path)) as process:
+        process.ready()
+        with pytest.raises(Crashed, match="died of SIGSEGV"):
+            process.run()
 
 
 def test_a_fault_in_a_process_ends_the_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -158,6 +158,17 @@ def test_who_takes_no_part_is_skipped_with_a_line() -> None:
     assert run.notes()[1:] == ["skipped: a: a theirs: not installed"]
 
 
+@pytest.mark.parametrize(("crashed", "code", "line"), [("theirs", 0, "skipped: a: "), ("ours", 1, "FAILED: a: ")])
+def test_where_the_alternative_crashes_there_is_no_row_and_where_ours_does_the_run_fails(
+    crashed: str, code: int, line: str
+) -> None:
+    given = {"a ours": series(1.0), "a theirs": series(1.0)}
+    run = session(FakeMeasure({**given, f"a {crashed}": Series(unavailable="it died", is_crashed=True)}))
+    run.run([group("a")])
+    assert run.rows() == [] and run.exit_code() == code
+    assert run.notes()[1:] == [f"{line}a {crashed}: it died"]
+
+
 def test_where_ours_does_not_end_the_run_fails() -> None:
     run = session(FakeMeasure({"a ours": Series(at_least_s=150.0), "a theirs": series(1.0)}))
     run.run([group("a")])
