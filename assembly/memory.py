@@ -17,6 +17,7 @@ from models.memory import Setting, StageMemory, scoring_memory, stage_memory
 
 MIB = 2**20
 FLOAT_BYTES = 4
+LIBRARIES = 55 * MIB  # code and buffers that become resident with a CPU's first step; measured, benchmarks/memory.py
 BANDS = 3  # of the probabilities at pixels: interpolated along one axis, along both, and of another view
 
 
@@ -27,12 +28,13 @@ class Forecast:
     memory: StageMemory
     scoring: int  # at its largest moment, while the step before is still there
     kept_maps: int  # files that become resident as they are read, and give way where memory is short
+    libraries: int  # what they take as they begin to compute
     taken: int
 
     @property
     def to_come(self) -> int:
         """What cannot give way."""
-        return max(self.memory.to_come, self.scoring)
+        return max(self.memory.to_come, self.scoring) + self.libraries
 
     @property
     def peak(self) -> int:
@@ -52,7 +54,7 @@ class Forecast:
         return (
             f"memory: about {_mib(self.peak)} MiB at most: {_mib(self.taken)} so far, weights {_mib(memory.weights)} "
             f"among them; training {_mib(memory.to_come + self.kept_maps)} more ({listed}), scoring "
-            f"{_mib(self.scoring)} more"
+            f"{_mib(self.scoring)} more, libraries {_mib(self.libraries)}"
         )
 
 
@@ -88,6 +90,7 @@ class Forecaster:
             memory=memory,
             scoring=memory.optimizer + memory.inputs + memory.trained + self._scoring(setting),
             kept_maps=self._kept_maps(setting),
+            libraries=LIBRARIES if setting.device == "cpu" else 0,
             taken=taken,
         )
 

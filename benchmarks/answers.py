@@ -19,12 +19,12 @@ from benchmarks.plain import PlainNetwork, label, largest_share, normalized
 from benchmarks.rows import Group, Measured, Pairing
 from benchmarks.steps import PRECISIONS, of_products
 from configs.compose import compose
-from configs.schema import VOID, ModelConfig, Precision
+from configs.schema import VOID, ModelConfig, Precision, RuntimeConfig
 from data.labels import VOC
 from engine.evaluation.answers import answer
 from engine.evaluation.inference import round_up
 from engine.evaluation.metrics import Confusion
-from engine.runtime import Runtime
+from engine.runtime import Runtime, choose_runtime
 from models.build import build_context, build_segmenter
 from models.geometry import Layer, margin
 from models.layers import NUM_COLOURS, context_layers, frontend_layers
@@ -79,10 +79,15 @@ def padded_px(config: ModelConfig) -> tuple[int, int]:
     return IMAGE_PX[0] + top + bottom, IMAGE_PX[1] + left + right
 
 
+def this_runtime(precision: Precision) -> Runtime:
+    """As a command has it, on as many threads as torch has."""
+    return choose_runtime(RuntimeConfig(device="cpu", precision=precision, threads=torch.get_num_threads()))
+
+
 def our_answer(precision: Precision) -> Work:
     """As predict.py and eval.py answer, protocol=whole: bytes to class ids."""
     model, images_B3HW = voc_network(voc_config()), random_image()
-    runtime = Runtime(torch.device("cpu"), precision, torch.get_num_threads())
+    runtime = this_runtime(precision)
 
     def work() -> None:
         with torch.inference_mode(), runtime.autocast():
@@ -158,7 +163,7 @@ def our_large_answer() -> Work:
     """Logits at the cells of a large image to class ids at its pixels, a band of rows at a time."""
     config = compose(["frontend=small", "model.padding=zero"]).model
     model, _ = build_segmenter(config, LARGE_CLASSES, (), seed=0)  # not run: its maps are given
-    runtime = Runtime(torch.device("cpu"), "float32", torch.get_num_threads())
+    runtime = this_runtime("float32")
     logits_BKhw, images_B3HW = large_logits(), torch.zeros(1, 3, *LARGE_PX, dtype=torch.uint8)
 
     def work() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FORECAST = re.compile(r"memory: about ([\d,]+) MiB")
 TWO_STEPS = ("data.limit=12", "runtime.workers=0", "run.num_pictures=1")
-STAGE = {"steps": 2, "validate_steps": 2, "maps": "computed", "schedule.warmup_steps": 0}
+STAGE = {"steps": 2, "validate_steps": 2, "maps": "computed", "lr": 1e-6, "schedule.warmup_steps": 0}
 
 # Of a name: groups and keys, the stage, and what its settings are beside STAGE.
 SETTINGS: dict[str, tuple[list[str], str, dict[str, object]]] = {
@@ -45,6 +45,9 @@ SETTINGS: dict[str, tuple[list[str], str, dict[str, object]]] = {
     ),
     "light, SGD": (
         ["frontend=light", "model.padding=zero"], "frontend", {"batch": 2, "optimizer.name": "sgd"}
+    ),
+    "full width": (
+        ["frontend=vgg16", "model.padding=zero"], "frontend", {"batch": 1, "crop_px": "[128,128]"}
     ),
     "light, reflected": (["frontend=light"], "frontend", {"batch": 1, "crop_px": "[128,128]"}),
 }  # fmt: skip

@@ -14,16 +14,17 @@ from benchmarks.peaks import DTYPES, Peaks, multiply_adds_on_the_map, training_m
 from benchmarks.plain import PlainNetwork, normalized, training_step
 from benchmarks.rows import Group, Limit, Measured, Note, Pairing
 from configs.compose import compose
-from configs.schema import ModelConfig, Padding, Precision, StageConfig, ValidationConfig
+from configs.schema import Device, ModelConfig, Padding, Precision, RuntimeConfig, StageConfig, ValidationConfig
 from data.loaders import Batch
 from engine.contracts import TrainBatch
 from engine.evaluation.answers import answer
 from engine.evaluation.grid import upsample
 from engine.listener import SilentListener
+from engine.process.heap import keep_freed_memory
 from engine.process.ranks import ALONE, Ranks
 from engine.process.stop import StopRequest
 from engine.runs.progress import Progress
-from engine.runtime import Runtime
+from engine.runtime import Runtime, choose_runtime
 from engine.training.loop import StageLoop
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import build_optimizer, set_lr
@@ -118,12 +119,15 @@ def repeated_step(loop: StageLoop, batch: TrainBatch) -> Work:
 def step_loop(model: Segmenter, precision: Precision, place: Place = HERE, ranks: Ranks = ALONE) -> StageLoop:
     """The training loop for one step at a time, which saves and validates nothing."""
     stage = StageConfig(steps=1, batch=place.batch, lr=LR)
+    device: Device = "gpu" if place.device == "cuda" else "cpu"
     return StageLoop(
         config=stage,
         model=model,
         optimizer=build_optimizer(stage.optimizer, model.named_parameters()),
         loss=CrossEntropy(stage.loss, model.stride, model.node_offset_px, model.head),
-        runtime=Runtime(torch.device(place.device), precision, torch.get_num_threads(), ranks),
+        runtime=choose_runtime(
+            RuntimeConfig(device=device, precision=precision, threads=torch.get_num_threads()), ranks
+        ),
         listener=SilentListener(),
         stop=StopRequest(),
         save_steps=1,
@@ -218,6 +222,8 @@ class Logits(nn.Module):
 def fc6(kind: str, crop_px: int, precision: Precision, padding: Padding) -> Work:
     """Forward and backward of the layer, all gradients; `kind` is "ours" or "plain"."""
     layer, in_channels, size = fc6_layer(crop_px, padding)
+    if kind == "ours":
+        keep_freed_memory()
     return convolution_step({"ours": Conv2d, "plain": nn.Conv2d}[kind], layer, in_channels, size, precision)
 
 
@@ -262,6 +268,7 @@ def convolution_step(
 
 def layer_seconds(crop_px: int, precision: Precision, padding: Padding) -> Work:
     """The work returns, of every convolution of the front end: name, seconds forward and backward, multiply-adds."""
+    keep_freed_memory()
     config = model_config("front end", padding)
     layers = layers_of("front end", config)
 
@@ -339,12 +346,18 @@ def groups(threads: int) -> Iterator[Group]:
 
 
 def fc6_group(threads: int, crop_px: int, padding: Padding, precision: Precision) -> Group:
-    case = f"{crop_px} px, {precision}, {BORDERS[padding]}"
+    """The map of an unpadded crop, which has a margin, is the larger one."""
+    case, padded = (f"{crop_px} px, {precision}, {borders}" for borders in (BORDERS[padding], BORDERS["zero"]))
     layer, in_channels, size = fc6_layer(crop_px, padding)
     (multiply_adds,) = multiply_adds_on_the_map([layer], in_channels, size)
     arguments = {"crop_px": crop_px, "precision": precision, "padding": padding}
-    tasks = {f"fc6 {kind}, {case}": Task(fc6, {"kind": kind, **arguments}, threads) for kind in ("ours", "plain")}
-    ours, plain = tasks
+    ours, plain = f"fc6 ours, {case}", f"fc6 plain, {case}"
+    tasks = {
+        ours: Task(fc6, {"kind": "ours", **arguments}, threads),
+        plain: Task(
+            fc6, {"kind": "plain", **arguments}, threads, includes=None if case == padded else f"fc6 plain, {padded}"
+        ),
+    }
     limit = of_products(3 * multiply_adds, precision)
     return Group(tasks, [Pairing(f"fc6, {case}", ours, plain, "nn.Conv2d", limit)], uses_products=True)
 

@@ -22,8 +22,8 @@ DeviceKind = Literal["cpu", "cuda"]
 BFLOAT16_BYTES = 2
 TARGET_BYTES = 8  # int64
 WITHOUT_RELU = ("final", "ctx_final")
-# glibc takes what is smaller from a heap that has gaps after a few steps; measured on CPUs, benchmarks/memory.py.
-HEAP_BLOCK_BYTES, HEAP_GAPS = 2**25, 0.5
+# Of blocks that come and go: a heap has gaps between them after a few steps. Measured on CPUs, benchmarks/memory.py.
+HEAP_GAPS = 0.5
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def stage_memory(setting: Setting) -> StageMemory:
     steps = _steps(setting, _input_px(setting))
     gradients = sum(step.weight for step in steps if step.learns)
     held = gradients if setting.stage.accumulation > 1 else 0  # of the passes before
-    moments = [*_forward(setting, steps, held), *_backward(setting, steps, held), _update(setting, steps)]
+    moments = [*_forward(setting, steps, held), *_backward(setting, steps, held), _update(steps)]
     largest = max(moments, key=lambda moment: moment.total)
     return StageMemory(
         weights=_weights(setting),
@@ -288,13 +288,9 @@ def _uncast(setting: Setting, steps: Sequence[_Step]) -> int:
     return steps[0].input // BFLOAT16_BYTES * FLOAT_BYTES if is_needed else 0
 
 
-def _update(setting: Setting, steps: Sequence[_Step]) -> _Moment:
-    """torch's SGD adds the decay to a copy of the gradient: on a GPU of all weights at once, on a CPU one by one."""
-    weights = [step.weight for step in steps if step.learns]
-    optimizer = setting.stage.optimizer
-    copies = optimizer.name == "sgd" and optimizer.momentum_form == "pytorch" and optimizer.weight_decay > 0
-    copied = (sum if setting.device == "cuda" else max)(weights) if copies else 0
-    return _Moment(sum(weights), 0, copied)
+def _update(steps: Sequence[_Step]) -> _Moment:
+    """All gradients are there, and nothing of the network's passes; the optimizers' own kernels need no copies."""
+    return _Moment(sum(step.weight for step in steps if step.learns), 0, 0)
 
 
 def _gaps(setting: Setting, steps: Sequence[_Step]) -> int:
@@ -303,7 +299,7 @@ def _gaps(setting: Setting, steps: Sequence[_Step]) -> int:
     copies = 1 + _states(setting.stage.optimizer)  # the gradient, and the optimizer's state
     blocks = [block for step in steps for block in step.blocks]
     blocks += [step.weight for step in steps if step.learns for _ in range(copies)]
-    return int(HEAP_GAPS * sum(block for block in blocks if block <= HEAP_BLOCK_BYTES))
+    return int(HEAP_GAPS * sum(blocks))
 
 
 def _states(optimizer: OptimizerConfig) -> int:

@@ -99,7 +99,7 @@ def build_optimizer(config: OptimizerConfig, named_parameters: Iterable[tuple[st
         case "sgd" if config.momentum_form == "caffe":
             return CaffeSGD(parameter_groups, lr=0.0, momentum=config.momentum)
         case "sgd":
-            return SGD(parameter_groups, lr=0.0, momentum=config.momentum)
+            return SGD(parameter_groups, lr=0.0, momentum=config.momentum, fused=True)
         case "adamw":
             return AdamW(parameter_groups, lr=0.0, fused=True)
 
