@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 BUILD_LIMIT_S = 600.0  # imports, random weights, an exported network, a compiled one
+GRACE_S = 2.0  # for a process to end after its work
 LEAST_RUN_S = 0.25  # what is shorter is repeated within a run, and a run is its mean
 
 Work = Callable[[], Any]
@@ -64,13 +65,15 @@ class Contestant(Protocol):
 class Rounds(NamedTuple):
     """How often each contestant is run after its warm-up, and when an ever-lasting one is ended.
 
-    Beyond `least` there are more rounds only while `patience_s` for each contestant lasts.
+    Beyond `least` there are more rounds only while `patience_s` for each contestant lasts. Who takes longer than
+    `long_s` is run once.
     """
 
     least: int = 3
     most: int = 7
     patience_s: float = 8.0
     limit_s: float = 150.0
+    long_s: float = 20.0
 
 
 @dataclass
@@ -103,10 +106,16 @@ def in_turn(
     """Warm every contestant up, then run all of them round by round, every second round backwards.
 
     So whatever slows the machine for a while slows all of them. Who exceeds the limit or crashes is left out from then
-    on; where it exceeds it in the warm-up already, the limit is its lower bound.
+    on; where it exceeds it in the warm-up already, the limit is its lower bound. A long warm-up is its only run.
     """
     series = {name: Series() for name in contestants}
-    running = [name for name in contestants if _tried(contestants[name], series[name], rounds.limit_s) is not None]
+    running = []
+    for name, contestant in contestants.items():
+        run = _tried(contestant, series[name], rounds.limit_s)
+        if run is not None and run.seconds > rounds.long_s:
+            series[name].runs.append(run)
+        elif run is not None:
+            running.append(name)
     start_s = clock()
     for number in range(rounds.most):
         if number >= rounds.least and clock() - start_s >= rounds.patience_s * len(contestants):
@@ -186,6 +195,7 @@ class TimedProcess:
     def _reply(self, limit_s: float) -> Any:
         """What the process sends; None, and the process is ended, where it sends nothing in time."""
         if not self._connection.poll(limit_s):
+            self._process.kill()
             self.close()
             return None
         try:
@@ -198,9 +208,11 @@ class TimedProcess:
             raise RuntimeError(f"a measurement failed (exit code {code}), see above") from error
 
     def close(self) -> None:
+        """The process ends by itself, with workers that it has, where it does so soon."""
+        self._connection.close()
+        self._process.join(GRACE_S)
         self._process.kill()
         self._process.join()
-        self._connection.close()
 
 
 def _serve(connection: Any, task: Task, folder: str) -> None:

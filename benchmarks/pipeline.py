@@ -3,7 +3,9 @@
 import random
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from benchmarks.harness import Task, Work
 from benchmarks.rows import Group, Pairing
@@ -24,6 +26,8 @@ from data.transforms import TrainTransform
 
 IMAGE_PX = (360, 480)  # height and width, as those of CamVid
 NUM_IMAGES, BATCH, WORKERS, NUM_CLASSES = 240, 8, 2, 21
+BATCHES = 90  # of a run; four of them may lie ready as it begins
+ENDLESS = 10**9
 CROP_PX = 256
 COLOR = 0.5  # of data.augment.color
 BRIGHTNESS, HUE = 0.5 * COLOR, 0.1 * COLOR  # what it means (data/transforms.py); contrast and saturation as brightness
@@ -76,14 +80,12 @@ def our_batches(color: float) -> Work:
     )
     images = open_images(DataConfig(name="folder", root=str(pictures()), folder=folder), "train")
     transform = TrainTransform(AugmentConfig(color=color), (CROP_PX, CROP_PX), margin_px=0)
+    return taking(train_batches(images, transform, micro_batch=BATCH, first=0, last=ENDLESS, seed=0, workers=WORKERS))
 
-    def work() -> None:
-        for _ in train_batches(
-            images, transform, micro_batch=BATCH, first=0, last=NUM_IMAGES // BATCH, seed=0, workers=WORKERS
-        ):
-            pass
 
-    return work
+def taking(batches: Iterator[Any]) -> Work:
+    """BATCHES of them; the workers go on from run to run, as they do in training."""
+    return lambda: deque(islice(batches, BATCHES), maxlen=0)
 
 
 class Pictures(Dataset[Any]):
@@ -103,21 +105,17 @@ class Pictures(Dataset[Any]):
 
 
 def batches_of(read: Callable[[Path, Path], Any]) -> Work:
-    """One pass over the pictures by torch's loader, in shuffled batches."""
+    """The pictures by torch's loader, in shuffled batches, pass after pass."""
+    images = Pictures(pictures(), read)
     loader = DataLoader(
-        Pictures(pictures(), read),
+        images,
         batch_size=BATCH,
-        shuffle=True,
+        sampler=RandomSampler(images, num_samples=ENDLESS),
         num_workers=WORKERS,
         multiprocessing_context="fork",  # as ours
         worker_init_fn=one_thread,
     )
-
-    def work() -> None:
-        for _ in loader:
-            pass
-
-    return work
+    return taking(iter(loader))
 
 
 def one_thread(_: int) -> None:
@@ -218,7 +216,7 @@ def groups(threads: int) -> Iterator[Group]:
             plain: Task(plain_batches, {"color": color}),
             decoding: Task(bare_decoding),
         }
-        case = f"pipeline, {NUM_IMAGES} images, {title}"
+        case = f"pipeline, {BATCH * BATCHES} images, {title}"
         yield Group(
             tasks,
             [

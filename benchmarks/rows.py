@@ -114,8 +114,14 @@ class Pairing:
 
 
 def compared(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
-    """The median of theirs over ours, round by round, and half the range of these ratios."""
-    ratios = [their / our for our, their in zip(ours, theirs, strict=False)]  # one may have left early
+    """The median of theirs over ours, round by round, and half the range of these ratios.
+
+    Who was run once alone is compared with every run of the other.
+    """
+    if min(len(ours), len(theirs)) == 1:
+        ratios = [their / our for our in ours for their in theirs]
+    else:
+        ratios = [their / our for our, their in zip(ours, theirs, strict=False)]  # one may have left early
     return statistics.median(ratios), (max(ratios) - min(ratios)) / 2
 
 

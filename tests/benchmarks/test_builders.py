@@ -37,6 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(answers, "voc_config", lambda: released.model_copy(update=narrow))
     monkeypatch.setattr(answers, "COUNTED_PX", (200, 300))
     monkeypatch.setattr(pipeline, "NUM_IMAGES", 8)
+    monkeypatch.setattr(pipeline, "BATCHES", 2)
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)

@@ -80,6 +80,13 @@ def test_a_contestant_that_ended_its_warm_up_alone_has_a_lower_bound() -> None:
     assert series["late"] == Series([], at_least_s=20)
 
 
+def test_a_long_warm_up_is_the_only_run() -> None:
+    log: list[str] = []
+    contestants = {"ours": Fake("o", log, [1] * 4), "slow": Fake("s", log, [51])}
+    series = in_turn(contestants, Rounds(3, 3, long_s=50), ticking(0))
+    assert "".join(log) == "osooo" and series["slow"].seconds == [51] and series["ours"].seconds == [1, 1, 1]
+
+
 @pytest.mark.parametrize(("before", "kept"), [([], []), ([1, 2], [2])])
 def test_who_crashes_is_left_out_from_then_on_and_the_others_go_on(before: list[float], kept: list[float]) -> None:
     crashing = Fake("c", [], [*before, Crashed("of a fault")])

@@ -38,6 +38,7 @@ def test_a_ratio_is_the_median_over_the_rounds_and_its_spread_half_their_range()
     # A machine that slows down for both changes no ratio, where medians would give 10 / 2 = 5.
     assert compared([1.0, 10.0, 2.0], [1.0, 10.0, 20.0]) == (1.0, 4.5)
     assert compared([2.0], [3.0]) == (1.5, 0.0)
+    assert compared([1.0, 2.0, 4.0], [8.0]) == (4.0, 3.0), "run once: against every run of ours"
 
 
 def test_a_row_holds_the_medians_of_what_was_measured() -> None:
