@@ -124,8 +124,9 @@ class Session:
 
 
 def is_beaten(row: Row) -> bool:
-    """Something was faster than the limit says that anything can be."""
-    return row.limit is not None and min(row.ours, row.alternative or row.ours) < row.limit
+    """Something was faster than the limit says that anything can be; it does not bind another network."""
+    alternative = None if row.orientation else row.alternative
+    return row.limit is not None and min(row.ours, alternative or row.ours) < row.limit
 
 
 def header(threads: int) -> dict[str, Any]:

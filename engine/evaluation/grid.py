@@ -40,9 +40,19 @@ def upsample(
 
 def interpolated(maps_BKhw: Tensor, vertical_Hh: Tensor, horizontal_Ww: Tensor) -> Tensor:
     """Maps (B, K, H, W), float32, by a matrix for each axis; some rows of the vertical one give those rows alone."""
-    maps = maps_BKhw.float()
-    with torch.autocast(maps.device.type, enabled=False):
-        return torch.matmul(torch.matmul(vertical_Hh.to(maps.device), maps), horizontal_Ww.to(maps.device).T)
+    return interpolated_columns(interpolated_rows(maps_BKhw, vertical_Hh), horizontal_Ww)
+
+
+def interpolated_rows(maps_BKhw: Tensor, vertical_Hh: Tensor) -> Tensor:
+    """(B, K, H, w), float32."""
+    with torch.autocast(maps_BKhw.device.type, enabled=False):
+        return torch.matmul(vertical_Hh.to(maps_BKhw.device), maps_BKhw.float())
+
+
+def interpolated_columns(maps_BKhw: Tensor, horizontal_Ww: Tensor) -> Tensor:
+    """(B, K, h, W), float32."""
+    with torch.autocast(maps_BKhw.device.type, enabled=False):
+        return torch.matmul(maps_BKhw.float(), horizontal_Ww.to(maps_BKhw.device).T)
 
 
 def sample_labels(labels_BHW: Tensor, stride: int, node_offset_px: float) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from configs.schema import Head
 from engine.contracts import DenseModel
-from engine.evaluation.grid import interpolated, interpolation_matrix
+from engine.evaluation.grid import interpolated, interpolated_columns, interpolated_rows, interpolation_matrix
 
 
 class View(Protocol):
@@ -51,9 +51,21 @@ class CellView:
         )
         return vertical_Hh, horizontal_Ww
 
+    def _cells_under(self, first: int, last: int) -> tuple[int, int]:
+        """The rows of cells that the pixels' rows `first` ... `last - 1` are made of."""
+        num_cells = self.maps_BKhw.shape[-2]
+        highest, lowest = ((row - self.node_offset_px) / self.stride for row in (first, last - 1))
+        begin = min(max(0, math.floor(highest)), num_cells - 1)
+        return begin, max(begin + 1, min(num_cells, math.floor(lowest) + 2))
+
     def rows(self, first: int, last: int) -> Tensor:
         vertical_Hh, horizontal_Ww = self._matrices
-        pixels = interpolated(self.maps_BKhw, vertical_Hh[first:last], horizontal_Ww)
+        if (first, last) == (0, self.size[0]):  # nothing to leave out, and nothing for a tracer to decide
+            pixels = interpolated(self.maps_BKhw, vertical_Hh, horizontal_Ww)
+        else:
+            begin, end = self._cells_under(first, last)
+            columns_BKcW = interpolated_columns(self.maps_BKhw[:, :, begin:end], horizontal_Ww)
+            pixels = interpolated_rows(columns_BKcW, vertical_Hh[first:last, begin:end])
         return pixels.softmax(1) if self.head == "transposed" else pixels
 
 

@@ -94,6 +94,7 @@ def test_a_target_is_printed_and_fails_nothing() -> None:
 
 def test_what_is_faster_than_its_limit_is_said() -> None:
     assert not is_beaten(row()) and not is_beaten(row(limit=None))
+    assert not is_beaten(row(alternative=0.5, orientation=True)), "a limit of our network is none of another's"
     assert is_beaten(row(limit=2.5)) and is_beaten(row(alternative=0.5)) and is_beaten(row(alternative=None, limit=3.0))
 
 
