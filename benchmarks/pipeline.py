@@ -19,10 +19,12 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from benchmarks.harness import Task, Work
 from benchmarks.rows import Group, Pairing
-from configs.schema import AugmentConfig, DataConfig, FolderConfig
+from configs.schema import VOID, AugmentConfig, DataConfig, FolderConfig, RuntimeConfig
 from data.build import open_images
+from data.labels import NOT_ALLOWED
 from data.loaders import train_batches
 from data.transforms import TrainTransform
+from engine.runtime import choose_runtime
 
 IMAGE_PX = (360, 480)  # height and width, as those of CamVid
 NUM_IMAGES, BATCH, WORKERS, NUM_CLASSES = 240, 8, 2, 21
@@ -31,6 +33,9 @@ ENDLESS = 10**9
 CROP_PX = 256
 COLOR = 0.5  # of data.augment.color
 BRIGHTNESS, HUE = 0.5 * COLOR, 0.1 * COLOR  # what it means (data/transforms.py); contrast and saturation as brightness
+
+TRAIN_IDS = np.full(256, NOT_ALLOWED, np.uint8)  # of ids in a file
+TRAIN_IDS[:NUM_CLASSES], TRAIN_IDS[VOID] = np.arange(NUM_CLASSES), VOID
 
 Reader = Callable[[Path, Path], tuple[Tensor, Tensor]]  # of image and label: bytes (3, H, W) and ids (H, W)
 
@@ -74,7 +79,8 @@ def pictures() -> Path:
 
 
 def our_batches(color: float) -> Work:
-    """Our loader with its transform, checks included."""
+    """Our loader with its transform, checks included, in a process that is set up as training is."""
+    choose_runtime(RuntimeConfig(device="cpu", precision="float32", threads=torch.get_num_threads()))
     folder = FolderConfig(
         images="images", labels="labels", class_names=[f"class {number}" for number in range(NUM_CLASSES)]
     )
@@ -145,11 +151,19 @@ def torchvision_reader(color: float) -> Reader:
     transform, to_image = v2.Compose(steps), v2.ToImage()
 
     def read(image_path: Path, label_path: Path) -> tuple[Tensor, Tensor]:
-        label = tv_tensors.Mask(torch.from_numpy(np.array(Image.open(label_path))))
+        label = tv_tensors.Mask(torch.from_numpy(train_ids(np.array(Image.open(label_path)))))
         image, label = transform(to_image(Image.open(image_path).convert("RGB")), label)
         return image.as_subclass(Tensor), label.as_subclass(Tensor)
 
     return read
+
+
+def train_ids(label_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As ours: ids of the file to those of training, and an error for any other, wherever it is."""
+    label_HW = TRAIN_IDS[label_HW]
+    if (label_HW == NOT_ALLOWED).any():
+        raise ValueError("an id that no class has")
+    return label_HW
 
 
 def plain_reader(color: float) -> Reader:
@@ -157,6 +171,7 @@ def plain_reader(color: float) -> Reader:
 
     def read(image_path: Path, label_path: Path) -> tuple[Tensor, Tensor]:
         image_HW3, label_HW = np.array(Image.open(image_path).convert("RGB")), np.array(Image.open(label_path))
+        label_HW = train_ids(label_HW)
         top, left = (random.randint(0, side - CROP_PX) for side in IMAGE_PX)
         image_HW3 = image_HW3[top : top + CROP_PX, left : left + CROP_PX]
         label_HW = label_HW[top : top + CROP_PX, left : left + CROP_PX]
