@@ -47,13 +47,24 @@ def answer(
     view = view_of(model, config, images_B3HW, maps or in_blocks(model), size_px)
     height, width = view.size
     num_rows = max(1, BAND_ELEMENTS // (len(images_B3HW) * model.num_classes * width))
-    bands = []
+    # All that lasts gets its memory first: between bands that come and go it would leave gaps, each as large as a band.
+    size, device = (len(images_B3HW), height, width), images_B3HW.device
+    ids_BHW = torch.empty(size, dtype=torch.uint8, device=device)
+    sureness = [torch.empty(size, device=device) for _ in range(2)] if certainty else []
     for first in range(0, height, num_rows):
-        shares_BKnW = view.rows(first, min(first + num_rows, height))
-        best_BnW, ids_BnW = shares_BKnW.max(1)  # of equal classes the first, as argmax, and five times as fast
-        rest = (best_BnW.clamp(0, 1), _entropy(shares_BKnW)) if certainty else ()
-        bands.append((ids_BnW.to(torch.uint8), *rest))
-    return Answer(*(torch.cat(parts, dim=1) for parts in zip(*bands, strict=True)))
+        rows = slice(first, min(first + num_rows, height))
+        _answer_band(
+            view.rows(rows.start, rows.stop), ids_BHW[:, rows], *(values_BHW[:, rows] for values_BHW in sureness)
+        )
+    return Answer(ids_BHW, *sureness)
+
+
+def _answer_band(shares_BKnW: Tensor, ids_BnW: Tensor, *sureness: Tensor) -> None:
+    """Fills in the rest. A function: its values are gone before those of the next band come."""
+    best_BnW, ids_BnW[:] = shares_BKnW.max(1)  # of equal classes the first, as argmax, and five times as fast
+    if sureness:
+        confidence_BnW, entropy_BnW = sureness
+        confidence_BnW[:], entropy_BnW[:] = best_BnW.clamp(0, 1), _entropy(shares_BKnW)
 
 
 def probabilities(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps | None = None) -> Tensor:

@@ -109,7 +109,7 @@ def view_of(
             view = _view_by_protocol(model, config, scaled.flip(-1) if is_mirrored else scaled, maps)
             view = Mirrored(view) if is_mirrored else view
             views.append(view if view.size == size_px else Resized(view, size_px))
-    return Average(views)
+    return views[0] if len(views) == 1 else Average(views)
 
 
 def _view_by_protocol(model: DenseModel, config: ValidationConfig, images_B3HW: Tensor, maps: Maps) -> View:

@@ -139,7 +139,7 @@ class Average:
         return self.views[0].size
 
     def rows(self, first: int, last: int) -> Tensor:
-        total, *others = (view.rows(first, last) for view in self.views)
-        for rows in others:
-            total = total + rows
+        total = self.views[0].rows(first, last)
+        for view in self.views[1:]:
+            total = total + view.rows(first, last)
         return total / len(self.views)
