@@ -6,6 +6,7 @@ step of the paper's front end on small crops (docs/experiments.md).
 
 import ctypes
 import os
+from collections.abc import Callable
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # names of parameters in glibc's malloc.h
 NEVER, NONE = -1, 0
@@ -20,5 +21,17 @@ def keep_freed_memory() -> bool:
     """
     if any(name in os.environ for name in OWN_SETTINGS):
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc alone
+    mallopt = _of_glibc("mallopt")
     return mallopt is not None and bool(mallopt(MMAP_MAX, NONE)) and bool(mallopt(TRIM_THRESHOLD, NEVER))
+
+
+def give_back_freed_memory() -> None:
+    """To the system, between works of different kinds: what one has left would not fit the next."""
+    malloc_trim = _of_glibc("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """None: the C library is another."""
+    return getattr(ctypes.CDLL(None), name, None)

@@ -14,6 +14,7 @@ from engine.contracts import DenseModel, KeptMaps, TrainBatches, ValidationBatch
 from engine.evaluation.effective_field import Probe
 from engine.evaluation.evaluate import certify_identity, evaluate
 from engine.listener import Listener
+from engine.process.heap import give_back_freed_memory
 from engine.process.stop import Stopped, StopRequest
 from engine.runs.folder import RunFolder
 from engine.runs.header import RunHeader
@@ -171,6 +172,7 @@ class StageRunner:
         )
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         self.listener.stage_started(self.progress, config, num_parameters)
+        give_back_freed_memory()
         for line in self.plan.memory_lines(stage, config, resumed is not None):
             self.listener.log(line)
         try:
