@@ -296,9 +296,8 @@ def _update(steps: Sequence[_Step]) -> _Moment:
 def _gaps(setting: Setting, steps: Sequence[_Step]) -> int:
     if setting.device == "cuda":
         return 0
-    copies = 1 + _states(setting.stage.optimizer)  # the gradient, and the optimizer's state
     blocks = [block for step in steps for block in step.blocks]
-    blocks += [step.weight for step in steps if step.learns for _ in range(copies)]
+    blocks += [step.weight for step in steps if step.learns]  # the gradient; the optimizer's state stays
     return int(HEAP_GAPS * sum(blocks))
 
 
