@@ -41,6 +41,7 @@ def score(request: EvalConfig) -> int:
     from data.loaders import Share, validation_batches
     from data.resize import resize_line
     from engine.evaluation.evaluate import evaluate
+    from engine.process.heap import keeping_freed_memory
     from engine.process.ranks import ranks_of_torchrun
     from engine.reporting.score_files import write_scores
     from engine.reporting.score_table import score_table
@@ -57,21 +58,22 @@ def score(request: EvalConfig) -> int:
         lines += [resize_line(config.data.resize), submission.describe() if submission else ""]
         if ranks.is_first:
             print("\n".join(filter(None, lines)) + "\n", flush=True)
-        evaluation = evaluate(
-            trained.model.to(runtime.device),
-            lambda: validation_batches(
-                images,
-                batch=config.validation.batch,
-                workers=config.runtime.workers,
-                share=Share(ranks.rank, ranks.size),
-                resize=config.data.resize,
-                pin_memory=runtime.pin_memory,
-            ),
-            config.validation,
-            runtime,
-            write=submission.write if submission else None,
-            num_pictures=request.num_pictures,
-        )
+        with keeping_freed_memory():
+            evaluation = evaluate(
+                trained.model.to(runtime.device),
+                lambda: validation_batches(
+                    images,
+                    batch=config.validation.batch,
+                    workers=config.runtime.workers,
+                    share=Share(ranks.rank, ranks.size),
+                    resize=config.data.resize,
+                    pin_memory=runtime.pin_memory,
+                ),
+                config.validation,
+                runtime,
+                write=submission.write if submission else None,
+                num_pictures=request.num_pictures,
+            )
     if not ranks.is_first:
         return OK
     if evaluation.is_labelled or not submission:

@@ -24,6 +24,7 @@ from data.labels import VOC
 from engine.evaluation.answers import answer
 from engine.evaluation.inference import round_up
 from engine.evaluation.metrics import Confusion
+from engine.process.heap import keep_freed_memory
 from engine.runtime import Runtime, choose_runtime
 from models.build import build_context, build_segmenter
 from models.geometry import Layer, margin
@@ -80,7 +81,8 @@ def padded_px(config: ModelConfig) -> tuple[int, int]:
 
 
 def this_runtime(precision: Precision) -> Runtime:
-    """As a command has it, on as many threads as torch has."""
+    """As eval.py has it, on as many threads as torch has."""
+    keep_freed_memory()
     return choose_runtime(RuntimeConfig(device="cpu", precision=precision, threads=torch.get_num_threads()))
 
 

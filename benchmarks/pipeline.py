@@ -19,12 +19,11 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from benchmarks.harness import Task, Work
 from benchmarks.rows import Group, Pairing
-from configs.schema import VOID, AugmentConfig, DataConfig, FolderConfig, RuntimeConfig
+from configs.schema import VOID, AugmentConfig, DataConfig, FolderConfig
 from data.build import open_images
 from data.labels import NOT_ALLOWED
 from data.loaders import train_batches
 from data.transforms import TrainTransform
-from engine.runtime import choose_runtime
 
 IMAGE_PX = (360, 480)  # height and width, as those of CamVid
 NUM_IMAGES, BATCH, WORKERS, NUM_CLASSES = 240, 8, 2, 21
@@ -79,8 +78,7 @@ def pictures() -> Path:
 
 
 def our_batches(color: float) -> Work:
-    """Our loader with its transform, checks included, in a process that is set up as training is."""
-    choose_runtime(RuntimeConfig(device="cpu", precision="float32", threads=torch.get_num_threads()))
+    """Our loader with its transform, checks included."""
     folder = FolderConfig(
         images="images", labels="labels", class_names=[f"class {number}" for number in range(NUM_CLASSES)]
     )

@@ -118,6 +118,7 @@ def repeated_step(loop: StageLoop, batch: TrainBatch) -> Work:
 
 def step_loop(model: Segmenter, precision: Precision, place: Place = HERE, ranks: Ranks = ALONE) -> StageLoop:
     """The training loop for one step at a time, which saves and validates nothing."""
+    keep_freed_memory()
     stage = StageConfig(steps=1, batch=place.batch, lr=LR)
     device: Device = "gpu" if place.device == "cuda" else "cpu"
     return StageLoop(

@@ -12,7 +12,6 @@ from configs.errors import UserError
 from configs.schema import CacheConfig, Precision, RuntimeConfig
 from engine.gpu import gpu_versions, require_same_bits
 from engine.precision import Measurement, kept, kept_or_measured, machine, measured_speedup, requested_precision
-from engine.process.heap import keep_freed_memory
 from engine.process.ranks import ALONE, Ranks
 
 
@@ -61,7 +60,7 @@ class Runtime:
 
 
 def choose_runtime(config: RuntimeConfig, ranks: Ranks = ALONE, cache: CacheConfig | None = None) -> Runtime:
-    """Resolve every `auto` by what this machine can do; set threads, what is kept of memory, and what a GPU promises.
+    """Resolve every `auto` by what this machine can do; set the number of threads, and what a GPU promises.
 
     The ranks of one machine share its cores, and each has a GPU of its own. Without a `cache` the speed of this machine
     is neither kept nor looked up.
@@ -74,8 +73,6 @@ def choose_runtime(config: RuntimeConfig, ranks: Ranks = ALONE, cache: CacheConf
     if has_gpu and config.device != "cpu":
         device = torch.device("cuda", ranks.local_rank) if ranks.size > 1 else torch.device("cuda")
         _require_gpus(ranks)
-    if device.type == "cpu":
-        keep_freed_memory()
     threads = config.threads or max(1, len(os.sched_getaffinity(0)) // ranks.local_size)
     torch.set_num_threads(threads)
     require_same_bits()

@@ -6,15 +6,17 @@ step of the paper's front end on small crops (docs/experiments.md).
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # names of parameters in glibc's malloc.h
 NEVER, NONE = -1, 0
+GLIBC_TRIM_THRESHOLD, GLIBC_MMAP_MAX = 2**17, 2**16  # its own
 OWN_SETTINGS = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def keep_freed_memory() -> bool:
-    """Have this process, and those forked from it, keep what they free; False where that cannot be had.
+    """Have this process keep what it frees from now on; False where that cannot be had. What it forks does not.
 
     The largest moment takes up to a fifth more, for large blocks now leave gaps, too. Who has set an environment
     variable for glibc's allocator, such as MALLOC_MMAP_MAX_, has decided otherwise.
@@ -23,6 +25,38 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = _of_glibc("mallopt")
     return mallopt is not None and bool(mallopt(MMAP_MAX, NONE)) and bool(mallopt(TRIM_THRESHOLD, NEVER))
+
+
+@contextmanager
+def keeping_freed_memory() -> Iterator[None]:
+    """Within the block, where it can be had.
+
+    Not for longer: a file that claims to be a large image gets pages of zeros that it never touches from the system,
+    and kept memory would have to be filled with them.
+    """
+    if not keep_freed_memory():
+        yield
+        return
+    at_fork = _Restored()
+    os.register_at_fork(after_in_child=at_fork)
+    try:
+        yield
+    finally:
+        at_fork()
+        at_fork.is_due = False
+        give_back_freed_memory()
+
+
+class _Restored:
+    """Gives glibc its own settings back: as the block ends, and in processes that are forked within it."""
+
+    is_due = True
+
+    def __call__(self) -> None:
+        mallopt = _of_glibc("mallopt")
+        if self.is_due and mallopt is not None:
+            mallopt(MMAP_MAX, GLIBC_MMAP_MAX)
+            mallopt(TRIM_THRESHOLD, GLIBC_TRIM_THRESHOLD)
 
 
 def give_back_freed_memory() -> None:

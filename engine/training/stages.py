@@ -14,7 +14,7 @@ from engine.contracts import DenseModel, KeptMaps, TrainBatches, ValidationBatch
 from engine.evaluation.effective_field import Probe
 from engine.evaluation.evaluate import certify_identity, evaluate
 from engine.listener import Listener
-from engine.process.heap import give_back_freed_memory
+from engine.process.heap import give_back_freed_memory, keeping_freed_memory
 from engine.process.stop import Stopped, StopRequest
 from engine.runs.folder import RunFolder
 from engine.runs.header import RunHeader
@@ -177,7 +177,8 @@ class StageRunner:
             self.listener.log(line)
         try:
             batches = self.runtime.ranks.agree(lambda: self.plan.train_batches(stage, config, seed))
-            loop.run(self.progress, batches, self._validate, lambda: self._save(optimizer))
+            with keeping_freed_memory():
+                loop.run(self.progress, batches, self._validate, lambda: self._save(optimizer))
         except Stopped as stopped:
             self.listener.log(f"{stopped}: saving, then stopping (once more: stop at once)")
             self._save(optimizer)
