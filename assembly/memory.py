@@ -18,7 +18,7 @@ from models.memory import Setting, StageMemory, scoring_memory, stage_memory
 MIB = 2**20
 FLOAT_BYTES = 4
 LIBRARIES = 55 * MIB  # code and buffers that become resident with a CPU's first step; measured, benchmarks/memory.py
-SCORING_GAPS = 0.25  # of what scoring takes, in the heap of a CPU; measured, benchmarks/memory.py
+SCORING_GAPS = 0.5  # of what scoring takes, in the heap of a CPU; measured, benchmarks/memory.py
 BANDS = 3  # of the probabilities at pixels: interpolated along one axis, along both, and of another view
 
 
@@ -90,11 +90,7 @@ class Forecaster:
         scoring += int(is_on_cpu * SCORING_GAPS * scoring)
         return Forecast(
             memory=memory,
-            scoring=memory.optimizer
-            + memory.inputs
-            + memory.trained
-            + scoring
-            + int(is_on_cpu * SCORING_GAPS * scoring),
+            scoring=memory.optimizer + memory.inputs + memory.trained + scoring,
             kept_maps=self._kept_maps(setting),
             libraries=is_on_cpu * LIBRARIES,
             taken=taken,

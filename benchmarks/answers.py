@@ -87,7 +87,7 @@ def this_runtime(precision: Precision) -> Runtime:
 
 
 def our_answer(precision: Precision) -> Work:
-    """As predict.py and eval.py answer, protocol=whole: bytes to class ids."""
+    """As eval.py answers, protocol=whole: bytes to class ids."""
     model, images_B3HW = voc_network(voc_config()), random_image()
     runtime = this_runtime(precision)
 

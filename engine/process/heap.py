@@ -15,16 +15,33 @@ GLIBC_TRIM_THRESHOLD, GLIBC_MMAP_MAX = 2**17, 2**16  # its own
 OWN_SETTINGS = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 
+_keeps = False  # this process
+
+
 def keep_freed_memory() -> bool:
     """Have this process keep what it frees from now on; False where that cannot be had. What it forks does not.
 
     The largest moment takes up to a fifth more, for large blocks now leave gaps, too. Who has set an environment
     variable for glibc's allocator, such as MALLOC_MMAP_MAX_, has decided otherwise.
     """
+    global _keeps
     if any(name in os.environ for name in OWN_SETTINGS):
         return False
     mallopt = _of_glibc("mallopt")
-    return mallopt is not None and bool(mallopt(MMAP_MAX, NONE)) and bool(mallopt(TRIM_THRESHOLD, NEVER))
+    _keeps = mallopt is not None and bool(mallopt(MMAP_MAX, NONE)) and bool(mallopt(TRIM_THRESHOLD, NEVER))
+    return _keeps
+
+
+def _keep_no_more() -> None:
+    global _keeps
+    mallopt = _of_glibc("mallopt")
+    if _keeps and mallopt is not None:
+        mallopt(MMAP_MAX, GLIBC_MMAP_MAX)
+        mallopt(TRIM_THRESHOLD, GLIBC_TRIM_THRESHOLD)
+    _keeps = False
+
+
+os.register_at_fork(after_in_child=_keep_no_more)
 
 
 @contextmanager
@@ -34,29 +51,12 @@ def keeping_freed_memory() -> Iterator[None]:
     Not for longer: a file that claims to be a large image gets pages of zeros that it never touches from the system,
     and kept memory would have to be filled with them.
     """
-    if not keep_freed_memory():
-        yield
-        return
-    at_fork = _Restored()
-    os.register_at_fork(after_in_child=at_fork)
+    keep_freed_memory()
     try:
         yield
     finally:
-        at_fork()
-        at_fork.is_due = False
+        _keep_no_more()
         give_back_freed_memory()
-
-
-class _Restored:
-    """Gives glibc its own settings back: as the block ends, and in processes that are forked within it."""
-
-    is_due = True
-
-    def __call__(self) -> None:
-        mallopt = _of_glibc("mallopt")
-        if self.is_due and mallopt is not None:
-            mallopt(MMAP_MAX, GLIBC_MMAP_MAX)
-            mallopt(TRIM_THRESHOLD, GLIBC_TRIM_THRESHOLD)
 
 
 def give_back_freed_memory() -> None:
