@@ -19,13 +19,13 @@ from benchmarks.plain import PlainNetwork, label, largest_share, normalized
 from benchmarks.rows import Group, Measured, Pairing
 from benchmarks.steps import PRECISIONS, of_products
 from configs.compose import compose
-from configs.schema import VOID, ModelConfig, Precision, RuntimeConfig
+from configs.schema import VOID, ModelConfig, Precision
 from data.labels import VOC
 from engine.evaluation.answers import answer
 from engine.evaluation.inference import round_up
 from engine.evaluation.metrics import Confusion
 from engine.process.heap import keep_freed_memory
-from engine.runtime import Runtime, choose_runtime
+from engine.runtime import Runtime
 from models.build import build_context, build_segmenter
 from models.geometry import Layer, margin
 from models.layers import NUM_COLOURS, context_layers, frontend_layers
@@ -83,7 +83,7 @@ def padded_px(config: ModelConfig) -> tuple[int, int]:
 def this_runtime(precision: Precision) -> Runtime:
     """As eval.py has it, on as many threads as torch has."""
     keep_freed_memory()
-    return choose_runtime(RuntimeConfig(device="cpu", precision=precision, threads=torch.get_num_threads()))
+    return Runtime(torch.device("cpu"), precision, torch.get_num_threads())
 
 
 def our_answer(precision: Precision) -> Work:

@@ -14,7 +14,7 @@ from benchmarks.peaks import DTYPES, Peaks, multiply_adds_on_the_map, training_m
 from benchmarks.plain import PlainNetwork, normalized, training_step
 from benchmarks.rows import Group, Limit, Measured, Note, Pairing
 from configs.compose import compose
-from configs.schema import Device, ModelConfig, Padding, Precision, RuntimeConfig, StageConfig, ValidationConfig
+from configs.schema import ModelConfig, Padding, Precision, StageConfig, ValidationConfig
 from data.loaders import Batch
 from engine.contracts import TrainBatch
 from engine.evaluation.answers import answer
@@ -24,7 +24,7 @@ from engine.process.heap import keep_freed_memory
 from engine.process.ranks import ALONE, Ranks
 from engine.process.stop import StopRequest
 from engine.runs.progress import Progress
-from engine.runtime import Runtime, choose_runtime
+from engine.runtime import Runtime
 from engine.training.loop import StageLoop
 from engine.training.losses import CrossEntropy
 from engine.training.optimizers import build_optimizer, set_lr
@@ -117,18 +117,15 @@ def repeated_step(loop: StageLoop, batch: TrainBatch) -> Work:
 
 
 def step_loop(model: Segmenter, precision: Precision, place: Place = HERE, ranks: Ranks = ALONE) -> StageLoop:
-    """The training loop for one step at a time, which saves and validates nothing."""
+    """The training loop for one step at a time, which saves and validates nothing; under torch's rules as they are."""
     keep_freed_memory()
     stage = StageConfig(steps=1, batch=place.batch, lr=LR)
-    device: Device = "gpu" if place.device == "cuda" else "cpu"
     return StageLoop(
         config=stage,
         model=model,
         optimizer=build_optimizer(stage.optimizer, model.named_parameters()),
         loss=CrossEntropy(stage.loss, model.stride, model.node_offset_px, model.head),
-        runtime=choose_runtime(
-            RuntimeConfig(device=device, precision=precision, threads=torch.get_num_threads()), ranks
-        ),
+        runtime=Runtime(torch.device(place.device), precision, torch.get_num_threads(), ranks),
         listener=SilentListener(),
         stop=StopRequest(),
         save_steps=1,

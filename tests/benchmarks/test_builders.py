@@ -62,6 +62,12 @@ def test_graphs_take_no_part_without_a_gpu() -> None:
         steps.our_step("front end", 64, "float32", "zero", form="graphs")
 
 
+def test_a_step_is_taken_under_the_rules_that_torch_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    steps.our_step("front end", 64, "float32", "zero")()
+    assert torch.backends.cudnn.benchmark, "rows of a GPU compare rules"
+
+
 def test_a_batch_is_taken() -> None:
     place = steps.Place(batch=2)
     steps.our_step("front end", 64, "float32", "zero", place=place)()
