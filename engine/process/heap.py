@@ -9,9 +9,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-TRIM_THRESHOLD, MMAP_MAX = -1, -4  # names of parameters in glibc's malloc.h
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # names of parameters in glibc's malloc.h
 NEVER, NONE = -1, 0
-GLIBC_TRIM_THRESHOLD, GLIBC_MMAP_MAX = 2**17, 2**16  # its own
+# glibc's thresholds grow as blocks are freed, but not once one was set. These let images of usual size come from the
+# heap again, and each of the 16-MiB blocks that Pillow makes of a large one from the system, which need not touch it.
+ORDINARY = {MMAP_MAX: 2**16, MMAP_THRESHOLD: 2**22, TRIM_THRESHOLD: 2**26}
 OWN_SETTINGS = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 _keeps = False  # this process
@@ -35,8 +37,8 @@ def _keep_no_more() -> None:
     global _keeps
     mallopt = _of_glibc("mallopt")
     if _keeps and mallopt is not None:
-        mallopt(MMAP_MAX, GLIBC_MMAP_MAX)
-        mallopt(TRIM_THRESHOLD, GLIBC_TRIM_THRESHOLD)
+        for name, value in ORDINARY.items():
+            mallopt(name, value)
     _keeps = False
 
 
