@@ -1,10 +1,11 @@
-"""Whether the images go with the crops of the stages, and the maps that are kept of them with the cache."""
+"""Whether the images go with the crops of the stages, and what is kept of them with the cache."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from assembly.audit_feed import audit_feed
+from assembly.feed import Feed
 from configs.errors import UserError
 from configs.schema import CROP_MULTIPLE_PX, Config, StageConfig
 from data.audit.findings import Finding, Place, listing
@@ -25,6 +26,8 @@ def size_findings(config: Config, train: Split, val: Split) -> Iterator[Finding]
         settings: StageConfig = getattr(config.stage, stage)
         if settings.maps == "cached":
             yield from _kept_maps(config, stage, settings, train, val)
+    without = "set cache.images=false"
+    yield from _cache_size(config, train, val, lambda feed: feed.check_kept_images(), without)
 
 
 def _small_images(config: Config, train: Split) -> Iterator[Finding]:
@@ -66,14 +69,22 @@ def _kept_maps(config: Config, stage: str, settings: StageConfig, train: Split, 
     if stage == "context":  # the others cut crops from the maps of images of any size
         settings, cut = _holding_all(config, settings, train)
         yield from cut
+    without = f"set stage.{stage}.maps=computed"
+    yield from _cache_size(config, train, val, lambda feed: feed.check_kept_maps(stage, settings), without)
+
+
+def _cache_size(
+    config: Config, train: Split, val: Split, check: Callable[[Feed], None], without: str
+) -> Iterator[Finding]:
+    """What the check says of a feed; `without` says how to do without what it is about."""
     train_set, val_set = _as_if_readable(train), _as_if_readable(val)
     if train_set is None or val_set is None:
         return
     try:
-        audit_feed(config, train_set, val_set, log=lambda line: None).check_kept_maps(stage, settings)
+        check(audit_feed(config, train_set, val_set, log=lambda line: None))
     except CacheTooSmall as error:
         what = str(error).partition("; ")[0]
-        advice = f"remove folders there, set stage.{stage}.maps=computed, or add"
+        advice = f"remove folders there, {without}, or add"
         yield Finding("error", "cache_size", "", what, advice, overrides=[f"cache.max_gb={error.required_gb:g}"])
 
 

@@ -1,15 +1,18 @@
 """What a stage is trained and scored on: images as they are read, or frozen layers' maps from disk."""
 
 from functools import cached_property
+from typing import Any
 
 from assembly.code_identity import LABELS_CODE, made_by
 from assembly.kept_maps import kept_feed
 from assembly.sources import Sources
-from configs.schema import StageConfig
+from configs.schema import ResizeConfig, StageConfig
 from data.balance import ClassBalance
 from data.build import image_sizes
 from data.class_counts import Counts, open_counts
-from data.loaders import train_batches
+from data.dataset import ImageSet
+from data.kept_images import open_kept_images, refuse_too_many
+from data.loaders import AS_IT_IS, train_batches
 from data.resize import resized_size
 from data.transforms import TrainTransform
 from engine.contracts import KeptMaps, TrainBatches
@@ -21,16 +24,14 @@ class Feed(Sources):
     @cached_property
     def class_counts_NC(self) -> Counts:
         """Pixels of every class in every training label. Raises UserError where a label cannot be read."""
-        identity = {"images": self.identity_of(self.train_set), "made_by": made_by(LABELS_CODE)}
-        threads = self.config.runtime.workers
+        threads, identity = self.config.runtime.workers, self._images_identity
         return open_counts(self.config.cache, identity, self.train_set, threads, self.log, self.locked, self.check)
 
     @cached_property
     def balance(self) -> ClassBalance | None:
         """Of the stages that read images; kept maps are drawn evenly."""
-        config, share = self.config, self.config.data.augment.class_balance
-        reads_images = any(getattr(config.stage, stage).maps == "computed" for stage in config.stages)
-        return ClassBalance(share, self.class_counts_NC) if share > 0 and reads_images else None
+        share = self.config.data.augment.class_balance
+        return ClassBalance(share, self.class_counts_NC) if share > 0 and self._reads_images else None
 
     def batches(self, stage: str, settings: StageConfig, seed: int) -> TrainBatches:
         """Micro-batches of a stage that is about to begin; kept maps are those of the network as it now is."""
@@ -39,8 +40,9 @@ class Feed(Sources):
         augment, micro_batch, share = self.config.data.augment, settings.batch // settings.accumulation, self.share
         transform = TrainTransform(augment, _pair(settings.crop_px), self.model.margin_px, settings.mirror)
         balance, workers = self.balance, self.config.runtime.workers
+        images, resize = self._images_to_learn
         return lambda first, last: train_batches(
-            self.train_set,
+            images,
             transform,
             balance,
             micro_batch=micro_batch,
@@ -49,9 +51,31 @@ class Feed(Sources):
             seed=seed,
             workers=workers,
             share=share,
-            resize=self.config.data.resize,
+            resize=resize,
             pin_memory=self.runtime.pin_memory,
         )
+
+    @cached_property
+    def _images_to_learn(self) -> tuple[ImageSet, ResizeConfig]:
+        """And how they are still to be resized."""
+        cache, resize, workers = self.config.cache, self.config.data.resize, self.config.runtime.workers
+        if not cache.images:
+            return self.train_set, resize
+        identity, log, locked = self._images_identity, self.log, self.locked
+        return open_kept_images(cache, identity, self.train_set, resize, workers, log, locked, self.check), AS_IT_IS
+
+    @property
+    def _images_identity(self) -> dict[str, Any]:
+        return {"images": self.identity_of(self.train_set), "made_by": made_by(LABELS_CODE)}
+
+    def check_kept_images(self) -> None:
+        """Refuse now what would be refused once an earlier stage has trained. See `refuse_too_many`."""
+        if self.config.cache.images and self._reads_images:
+            refuse_too_many(self.config.cache, self._images_identity, self.train_set, self.config.data.resize)
+
+    @property
+    def _reads_images(self) -> bool:
+        return any(getattr(self.config.stage, stage).maps == "computed" for stage in self.config.stages)
 
     def kept_maps(self, stage: str, settings: StageConfig) -> KeptMaps | None:
         """Maps for scoring in a stage that is about to begin; None if they are computed every time."""

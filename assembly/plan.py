@@ -29,6 +29,7 @@ def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
         with naming_audit():
             for stage in config.stages:
                 feed.check_kept_maps(stage, getattr(config.stage, stage))
+            feed.check_kept_images()
     return Plan(
         stages=config.stages,
         settings={stage: stage_settings(stage, getattr(config.stage, stage), header) for stage in config.stages},

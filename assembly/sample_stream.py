@@ -60,6 +60,7 @@ def sample_stream(config: Config, train_set: ImageSet, log: Log) -> SampleStream
     if stage is None:
         return None
     settings: StageConfig = getattr(config.stage, stage)
+    config = config.model_copy(update={"cache": config.cache.model_copy(update={"images": False})})  # a look keeps none
     # Position p of the stream is the same sample whatever the batch is.
     single = settings.model_copy(update={"batch": 1, "accumulation": 1})
     seed, length = stage_seed(config.seed, stage), min(len(train_set), settings.steps * settings.batch, MOST_SAMPLES)

@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from benchmarks.harness import Task, Work
 from benchmarks.rows import Group, Pairing
-from configs.schema import VOID, AugmentConfig, DataConfig, FolderConfig
+from configs.schema import VOID, AugmentConfig, CacheConfig, DataConfig, FolderConfig
 from data.build import open_images
+from data.kept_images import open_kept_images
 from data.labels import NOT_ALLOWED
-from data.loaders import train_batches
+from data.loaders import AS_IT_IS, train_batches
 from data.transforms import TrainTransform
 
 IMAGE_PX = (360, 480)  # height and width, as those of CamVid
@@ -77,14 +79,25 @@ def pictures() -> Path:
     return folder
 
 
-def our_batches(color: float) -> Work:
-    """Our loader with its transform, checks included."""
+def our_batches(color: float, kept: bool = False) -> Work:
+    """Our loader with its transform, checks included; with `kept`, of images that lie decoded on disk."""
     folder = FolderConfig(
         images="images", labels="labels", class_names=[f"class {number}" for number in range(NUM_CLASSES)]
     )
     images = open_images(DataConfig(name="folder", root=str(pictures()), folder=folder), "train")
+    if kept:
+        cache = CacheConfig(root=tempfile.mkdtemp())
+        images = open_kept_images(
+            cache, {}, images, AS_IT_IS, WORKERS, log=lambda line: None, locked=alone, check=lambda: None
+        )
     transform = TrainTransform(AugmentConfig(color=color), (CROP_PX, CROP_PX), margin_px=0)
     return taking(train_batches(images, transform, micro_batch=BATCH, first=0, last=ENDLESS, seed=0, workers=WORKERS))
+
+
+@contextmanager
+def alone(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """The lock of a folder that no other process knows."""
+    yield
 
 
 def taking(batches: Iterator[Any]) -> Work:
@@ -222,9 +235,11 @@ def groups(threads: int) -> Iterator[Group]:
     """Crop and mirror, and the same with colour; the processes that measure need one thread beside the workers."""
     decoding = "pipeline, decoding"
     for color, title in ((0.0, "crop + mirror"), (COLOR, "crop + mirror + colour")):
-        ours, torchvision, plain = (f"pipeline, {kind}, {title}" for kind in ("ours", "torchvision", "plain"))
+        kinds = ("ours", "kept images", "torchvision", "plain")
+        ours, kept, torchvision, plain = (f"pipeline, {kind}, {title}" for kind in kinds)
         tasks = {
             ours: Task(our_batches, {"color": color}),
+            kept: Task(our_batches, {"color": color, "kept": True}),
             torchvision: Task(torchvision_batches, {"color": color}),
             plain: Task(plain_batches, {"color": color}),
             decoding: Task(bare_decoding),
@@ -235,5 +250,6 @@ def groups(threads: int) -> Iterator[Group]:
             [
                 Pairing(case, ours, torchvision, "torchvision's transforms v2", limit_task=decoding),
                 Pairing(f"{case}, plain", ours, plain, "Pillow and numpy", limit_task=decoding),
+                Pairing(f"{case}, kept images", kept, plain, "Pillow and numpy", limit_task=decoding),
             ],
         )

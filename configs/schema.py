@@ -390,14 +390,17 @@ class RuntimeConfig(Section):
 
 
 class CacheConfig(Section):
-    """What runs share on disk: front ends, maps (stage.context.maps=cached), class counts, this machine's speed.
+    """What runs share on disk: front ends, maps (stage.*.maps=cached), images, class counts, this machine's speed.
 
     Safe to remove.
     """
 
     root: FilePath = "runs/cache"
     frontend: bool = False  # take the front end that a run with the same settings has trained; -m sets it
-    max_gb: float = Field(20.0, gt=0)  # of all maps that are kept there
+    # Keep the training images decoded and resized, with their labels, and read those: 4 bytes a pixel. Pays where
+    # training waits for images, which its log says, as with photographs of many megapixels; it changes no sample.
+    images: bool = False
+    max_gb: float = Field(20.0, gt=0)  # of all maps and images that are kept there
     # Of the maps of frozen blocks. auto: as they are computed, so nothing is lost; class maps are always float32.
     precision: MapPrecision = "auto"
 

@@ -20,11 +20,15 @@ from configs.schema import CacheConfig
 
 INDEX = "index.json"
 CHUNK_BYTES = 2**24
-INDEX_SHARE = 1.1  # of the bytes of maps: they, their indices, and what rounding to two digits takes
-OTHERWISE = "set maps=computed in the stages that keep them"
+INDEX_SHARE = 1.1  # of the bytes of the files: they, their indices, and what rounding to two digits takes
 KEY_LENGTH = 20  # hexadecimal digits of a folder's name
 
-Kind = Literal["maps", "counts"]  # what the names of folders begin with; cache.max_gb is of maps
+Kind = Literal["maps", "images", "counts"]  # what the names of folders begin with
+# How to do without them; cache.max_gb bounds the kinds that can be done without.
+OTHERWISE: dict[Kind, str] = {
+    "maps": "set maps=computed in the stages that keep them",
+    "images": "set cache.images=false",
+}
 Claim = Callable[[int], None]  # of so many bytes in all, before they are written; raises UserError if it is too much
 Log = Callable[[str], None]
 # The lock of a file; where another process holds it, the function is called once, and it is waited for.
@@ -65,12 +69,12 @@ def kept_folder(
                 if folder.exists():
                     log(f"warning: {folder}: {complaint}; computing the {kind} again")
                     shutil.rmtree(folder)
-                _fill(folder, text, build, claim_of(config))
+                _fill(folder, text, build, claim_of(config, kind))
                 log(f"{what}: computed, {_shown(_size(folder))} in {folder}")
     except OSError as error:
         raise UserError(
             f"cache.root={root}: the {kind} cannot be kept there ({error.strerror or error}); set cache.root elsewhere"
-            + (f", or {OTHERWISE}" if kind == "maps" else "")
+            + (f", or {OTHERWISE[kind]}" if kind in OTHERWISE else "")
         ) from error
     return folder
 
@@ -101,18 +105,19 @@ def _fill(folder: Path, identity: str, build: Callable[[Path, Claim], None], cla
         raise
 
 
-def claim_of(config: CacheConfig) -> Claim:
-    """What refuses more bytes than the cache may still take, with all maps that are there now."""
+def claim_of(config: CacheConfig, kind: Kind = "maps") -> Claim:
+    """What refuses more bytes than the cache may still take, with all maps and images that are there now."""
     root = Path(config.root)
-    used_bytes = sum(_size(folder) for folder in root.glob("maps-*") if folder.is_dir() and folder.suffix != ".part")
+    folders = (folder for bounded in OTHERWISE for folder in root.glob(f"{bounded}-*"))
+    used_bytes = sum(_size(folder) for folder in folders if folder.is_dir() and folder.suffix != ".part")
 
     def claim(needed_bytes: int) -> None:
         if used_bytes + needed_bytes > config.max_gb * 1e9:
             required_gb = float(f"{INDEX_SHARE * (used_bytes + needed_bytes) / 1e9:.2g}")
             raise CacheTooSmall(
-                f"cache.max_gb={config.max_gb:g}: the maps need {needed_bytes / 1e9:.3g} GB and {root} holds "
+                f"cache.max_gb={config.max_gb:g}: the {kind} need {needed_bytes / 1e9:.3g} GB and {root} holds "
                 f"{used_bytes / 1e9:.3g} already; set cache.max_gb={required_gb:g}, remove folders there, or "
-                f"{OTHERWISE}",
+                f"{OTHERWISE[kind]}",
                 required_gb,
             )
 

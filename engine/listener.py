@@ -25,9 +25,9 @@ class Listener(Protocol):
         """A stage's first step is about to be taken, on this micro-batch and maybe others."""
 
     def step_done(
-        self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, images_per_s: float
+        self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, took_s: float, waited_s: float
     ) -> None:
-        """`progress.step` counts the step."""
+        """`progress.step` counts the step, which took so long; for `waited_s` of it its batches were not there."""
 
     def identity_certified(self, identity: Identity) -> None:
         """The fresh context module was compared with the front end alone."""
@@ -49,7 +49,7 @@ class SilentListener:
     def stage_started(self, progress: Progress, config: StageConfig, num_parameters: int) -> None: ...
     def first_batch(self, progress: Progress, batch: TrainBatch) -> None: ...
     def step_done(
-        self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, images_per_s: float
+        self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, took_s: float, waited_s: float
     ) -> None: ...
     def identity_certified(self, identity: Identity) -> None: ...
     def validated(

@@ -21,6 +21,7 @@ from engine.reporting.samples import first_batch_picture
 from engine.reporting.score_table import score_table
 from engine.reporting.summary import hparams, last_page, write_summary
 from engine.reporting.tensorboard import Board
+from engine.reporting.waiting import Waiting
 from engine.runs.changes import flatten
 from engine.runs.folder import RunFolder
 from engine.runs.header import RunHeader
@@ -41,7 +42,7 @@ class Reporter:
         self._board = Board(folder.path, first_step, self.log)
         self._steps_before = first_step - 1
         self._bar: tqdm[Never] | None = None
-        self._num_steps = 0  # of this stage
+        self._stage, self._waiting = StageConfig(), Waiting()
         self._first_step: tuple[int, float] | None = None  # of this sitting: its number, and when it was done
         self._last_line_s = time.monotonic()
 
@@ -62,7 +63,7 @@ class Reporter:
             f"\n== {progress.stage}: {config.steps} steps of {config.batch} images, {config.optimizer.name} at "
             f"{config.lr:g}, {num_parameters:,} parameters learn{resumed_at}"
         )
-        self._num_steps, self._first_step = config.steps, None
+        self._stage, self._waiting, self._first_step = config, Waiting(), None
         self._bar = tqdm(
             total=config.steps, initial=progress.step, desc=progress.stage, unit="step", disable=not sys.stderr.isatty()
         )
@@ -75,6 +76,8 @@ class Reporter:
 
     def stage_ended(self, stage: str, result: StageResult) -> None:
         self.close_bar()
+        if self._stage.maps == "computed" and (line := self._waiting.line(stage, self._header.config)):
+            self.log(line)
         self.log(f"\n{score_table(self._class_names, {stage: result})}")
 
     def close_bar(self) -> None:
@@ -83,14 +86,16 @@ class Reporter:
             self._bar = None
 
     def step_done(
-        self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, images_per_s: float
+        self, progress: Progress, *, loss: float, lr: float, gradient_norm: float, took_s: float, waited_s: float
     ) -> None:
+        self._waiting.add(took_s, waited_s)
+        images_per_s = self._stage.batch / took_s
         if progress.global_step == 1:
             self._log_first_loss(loss)
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.1e}, {images_per_s:.1f} images/s", refresh=False)
             self._bar.update()
-        if progress.is_due(self._config.log_steps, self._num_steps):
+        if progress.is_due(self._config.log_steps, self._stage.steps):
             values = {"loss": loss, "lr": lr, "gradient_norm": gradient_norm, "images_per_second": images_per_s}
             scalars = {f"{progress.stage}/{name}": value for name, value in values.items()}
             self._board.scalars(scalars, progress.global_step)
@@ -98,11 +103,11 @@ class Reporter:
         has_no_bar = self._bar is not None and self._bar.disable
         if has_no_bar and time.monotonic() - self._last_line_s > QUIET_INTERVAL_S:
             self._last_line_s = time.monotonic()
-            num_done, num_left = progress.step - first_step, self._num_steps - progress.step
+            num_done, num_left = progress.step - first_step, self._stage.steps - progress.step
             left_s = num_left * (time.monotonic() - first_s) / num_done if num_done else None
             ending = "" if left_s is None else f", about {left_s / 60:.1f} min left"
             self.log(
-                f"{progress.stage} step {progress.step}/{self._num_steps}: loss {loss:.3f}, lr {lr:.2e}, "
+                f"{progress.stage} step {progress.step}/{self._stage.steps}: loss {loss:.3f}, lr {lr:.2e}, "
                 f"{images_per_s:.1f} images/s{ending}"
             )
 

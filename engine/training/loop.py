@@ -94,7 +94,7 @@ class StageLoop:
 
     def _step(self, progress: Progress, micro_batches: list[TrainBatch], watch: LossWatch, began_s: float) -> None:
         """Learning rate, forward, loss, backward, step. The clock has run since the batches were requested."""
-        config = self.config
+        config, waited_s = self.config, time.perf_counter() - began_s
         lr = config.lr * lr_factor(config.schedule, progress.step, config.steps)
         set_lr(self.optimizer, lr)
         loss, norm = self._gradient(micro_batches)
@@ -103,8 +103,8 @@ class StageLoop:
         progress.step += 1
         if progress.first_loss is None:
             progress.first_loss = loss
-        images_per_s = config.batch / (time.perf_counter() - began_s)
-        self.listener.step_done(progress, loss=loss, lr=lr, gradient_norm=norm, images_per_s=images_per_s)
+        took_s = time.perf_counter() - began_s
+        self.listener.step_done(progress, loss=loss, lr=lr, gradient_norm=norm, took_s=took_s, waited_s=waited_s)
 
     def _is_due(self, progress: Progress, every_steps: int) -> bool:
         return progress.is_due(every_steps, self.config.steps)
