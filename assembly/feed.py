@@ -29,14 +29,13 @@ class Feed(Sources):
 
     @cached_property
     def balance(self) -> ClassBalance | None:
-        """Of the stages that read images; kept maps are drawn evenly."""
         share = self.config.data.augment.class_balance
-        return ClassBalance(share, self.class_counts_NC) if share > 0 and self._reads_images else None
+        return ClassBalance(share, self.class_counts_NC) if share > 0 else None
 
     def batches(self, stage: str, settings: StageConfig, seed: int) -> TrainBatches:
         """Micro-batches of a stage that is about to begin; kept maps are those of the network as it now is."""
         if settings.maps == "cached":
-            return kept_feed(self, stage, settings).batches(seed)
+            return kept_feed(self, stage, settings).batches(seed, self.balance)
         augment, micro_batch, share = self.config.data.augment, settings.batch // settings.accumulation, self.share
         transform = TrainTransform(augment, _pair(settings.crop_px), self.model.margin_px, settings.mirror)
         balance, workers = self.balance, self.config.runtime.workers
@@ -70,12 +69,9 @@ class Feed(Sources):
 
     def check_kept_images(self) -> None:
         """Refuse now what would be refused once an earlier stage has trained. See `refuse_too_many`."""
-        if self.config.cache.images and self._reads_images:
+        reads_images = any(getattr(self.config.stage, stage).maps == "computed" for stage in self.config.stages)
+        if self.config.cache.images and reads_images:
             refuse_too_many(self.config.cache, self._images_identity, self.train_set, self.config.data.resize)
-
-    @property
-    def _reads_images(self) -> bool:
-        return any(getattr(self.config.stage, stage).maps == "computed" for stage in self.config.stages)
 
     def kept_maps(self, stage: str, settings: StageConfig) -> KeptMaps | None:
         """Maps for scoring in a stage that is about to begin; None if they are computed every time."""

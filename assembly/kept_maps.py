@@ -15,6 +15,7 @@ from torch import Tensor
 from assembly.code_identity import MAPS_CODE, made_by
 from assembly.sources import Sources
 from configs.schema import Config, StageConfig
+from data.balance import ClassBalance
 from data.block_maps import BlockMaps, ImageBlockMaps, Layout, block_maps_of, open_block_maps
 from data.build import image_sizes
 from data.dataset import ImageSet
@@ -73,10 +74,11 @@ class KeptFeed:
     frozen: Frozen
     earlier: "KeptFeed | None" = None  # of a stage before, whose blocks are as they were then
 
-    def batches(self, seed: int) -> TrainBatches:
+    def batches(self, seed: int, balance: ClassBalance | None) -> TrainBatches:
         names = [self.sources.train_set.name(index) for index in range(len(self.sources.train_set))]
         draw: dict[str, Any] = {
             "versions": self._versions,
+            "balance": balance,
             "micro_batch": self.stage.batch // self.stage.accumulation,
             "seed": seed,
             "share": self.sources.share,

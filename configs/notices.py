@@ -2,7 +2,8 @@
 
 from configs.schema import AugmentConfig, Config, StageConfig
 
-NAMED_OTHERWISE = ("mirror", "scale_min", "scale_max", "rotation_deg")  # mirror is applied to kept maps, too
+NAMED_OTHERWISE = ("scale_min", "scale_max", "rotation_deg")
+OF_KEPT_MAPS = ("mirror", "class_balance")  # what is done to them as well
 
 
 def notices(config: Config) -> list[str]:
@@ -18,21 +19,25 @@ def _kept_maps(name: str, stage: StageConfig, config: Config) -> list[str]:
     if stage.maps != "cached":
         key = f"stage.{name}.kept_versions={stage.kept_versions}"
         return [f"{key}: of maps=cached alone; this stage keeps none"] if stage.kept_versions else []
+    if stage.kept_versions:
+        return []
     augment = config.data.augment
     lost = {
         "scale": (augment.scale_min, augment.scale_max) != (1, 1),
         "rotation": augment.rotation_deg > 0,
-        **{name: getattr(augment, name) > 0 for name in AugmentConfig.model_fields if name not in NAMED_OTHERWISE},
+        **{
+            name: getattr(augment, name) > 0
+            for name in AugmentConfig.model_fields
+            if name not in NAMED_OTHERWISE + OF_KEPT_MAPS
+        },
     }
-    if stage.kept_versions:
-        lost = {"class_balance": augment.class_balance > 0}
     left_out = [key for key, is_set in lost.items() if is_set]
     if not left_out:
         return []
     return [
         f"stage.{name}.maps=cached: this stage learns from maps of unchanged images; of data.augment it leaves "
-        f"out {', '.join(left_out)}; stage.{name}.maps=computed applies them"
-        + ("" if left_out == ["class_balance"] else f", stage.{name}.kept_versions to a few versions of every image")
+        f"out {', '.join(left_out)}; stage.{name}.maps=computed applies them, stage.{name}.kept_versions to a few "
+        "versions of every image"
     ]
 
 

@@ -352,8 +352,8 @@ class StageConfig(Section):
     # cached: of layers that do not learn, kept on disk: in the context stage of the whole front end, else of
     # frozen_blocks (3 or more). Mirror and the crop's place are then the only augmentation, or see kept_versions.
     maps: MapSource = "computed"
-    # With maps=cached: of so many versions of every image, drawn once as data.augment says, class_balance aside; 0: of
-    # the image as it is, and of its mirror image.
+    # With maps=cached: of so many versions of every image, drawn once as data.augment says; 0: of the image as it is,
+    # and of its mirror image. class_balance applies to both.
     kept_versions: int = Field(0, ge=0, le=64)
     validate_steps: int = Field(500, ge=1)  # validate and save every so many steps, and at the end
     frozen_blocks: int = Field(0, ge=0, le=8)  # the first blocks (conv1, conv2, ...) do not learn

@@ -57,3 +57,8 @@ class ClassBalance:
         pixels_C = self.image_shares_N() @ self.counts_NC
         shares_C: NDArray[np.float64] = pixels_C / pixels_C.sum()
         return shares_C
+
+
+def chosen(balance: ClassBalance | None, key: SampleKey) -> Choice:
+    """A sample is known by its key even where another image is chosen for it: no two of an epoch are the same."""
+    return balance.choose(key) if balance else Choice(key[2], None)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from configs.schema import CacheConfig
+from data.balance import Choice, ClassBalance, chosen
 from data.labels import VOID
 from data.loaders import WHOLE, Share, shuffled_keys
 from data.store import Claim, Locked, Log, kept_folder
@@ -97,41 +98,66 @@ class BlockMaps:
         *,
         crop_px: Sequence[int],
         versions: Versions,
+        balance: ClassBalance | None = None,
         micro_batch: int,
         first: int,
         last: int,
         seed: int,
         share: Share = WHOLE,
     ) -> Generator[BlockBatch]:
-        """As `loaders.train_batches`, in its order. Crops lie at whole cells; all that do are equally likely."""
+        """As `loaders.train_batches`, in its order. Crops lie at whole cells; all that do are equally likely, or all
+        that hold a pixel that is drawn evenly from those of a class that is to be in it.
+        """
         length = len(names)
         for keys in shuffled_keys(length, micro_batch=micro_batch, first=first, last=last, seed=seed, share=share):
-            crops = [self._crop((seed, epoch, index), crop_px, versions) for epoch, index in keys]
+            samples = [(seed, *key) for key in keys]
+            choices = [chosen(balance, sample) for sample in samples]
+            crops = [
+                self._crop(sample, choice, crop_px, versions) for sample, choice in zip(samples, choices, strict=True)
+            ]
             maps_BhwC, labels_BHW = (np.stack(parts) for parts in zip(*crops, strict=True))
             yield BlockBatch(
                 from_stored(maps_BhwC).permute(0, 3, 1, 2),
                 torch.from_numpy(labels_BHW),
-                [names[index] for _, index in keys],
+                [names[choice.image] for choice in choices],
                 self.layout.blocks,
             )
 
     def _crop(
-        self, key: SampleKey, crop_px: Sequence[int], versions: Versions
+        self, key: SampleKey, choice: Choice, crop_px: Sequence[int], versions: Versions
     ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Where the image is smaller than the crop, cells of zeros and void follow at the bottom and the right."""
-        layout, index = self.layout, key[2]
-        maps_hwC, label_HW = self.of_image(index, versions.of(key))
+        layout = self.layout
+        maps_hwC, label_HW = self.of_image(choice.image, versions.of(key))
         crop_cells = [-(-side // layout.stride) for side in crop_px]
+        spare = [max(0, size - cells) for size, cells in zip(layout.size_N2[choice.image], crop_cells, strict=True)]
         places = generator(key, "crop of maps")
-        top, left = (
-            int(places.integers(max(0, size - cells) + 1))
-            for size, cells in zip(layout.size_N2[index], crop_cells, strict=True)
-        )
+        top, left = self._place(label_HW, choice.anchor_class, crop_px, spare, places)
         with_margin = [cells + 2 * layout.margin_cells for cells in crop_cells]
         maps_hwC = maps_hwC[top : top + with_margin[0], left : left + with_margin[1]]
         top_px, left_px = top * layout.stride, left * layout.stride
         label_HW = label_HW[top_px : top_px + crop_px[0], left_px : left_px + crop_px[1]]
         return _completed(maps_hwC, with_margin, 0), _completed(label_HW, crop_px, VOID)
+
+    def _place(
+        self,
+        label_HW: NDArray[np.uint8],
+        anchor_class: int | None,
+        crop_px: Sequence[int],
+        spare: Sequence[int],
+        places: np.random.Generator,
+    ) -> tuple[int, int]:
+        """Row and column of the crop's first cell, from 0 to `spare`."""
+        bounds = [(0, last) for last in spare]
+        positions = np.flatnonzero(label_HW == anchor_class)  # of no class in particular: none
+        if len(positions):
+            anchor, stride = np.unravel_index(places.choice(positions), label_HW.shape), self.layout.stride
+            bounds = [
+                (min(last, max(0, -(-(int(pixel) - side + 1) // stride))), min(last, int(pixel) // stride))
+                for pixel, side, last in zip(anchor, crop_px, spare, strict=True)
+            ]
+        top, left = (int(places.integers(earliest, latest + 1)) for earliest, latest in bounds)
+        return top, left
 
     def whole(self, index: int, version: int) -> BlockBatch:
         """A version of an image, whole, as a batch."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from configs.schema import CacheConfig
+from data.balance import ClassBalance, chosen
 from data.dataset import FileSet, ImageSet
 from data.loaders import WHOLE, Share, shuffled_keys
 from data.store import Claim, Locked, Log, kept_folder
@@ -64,6 +65,7 @@ class MapStore:
         names: Sequence[str],
         *,
         versions: Versions,
+        balance: ClassBalance | None = None,
         micro_batch: int,
         first: int,
         last: int,
@@ -73,7 +75,8 @@ class MapStore:
         """As `loaders.train_batches`, in its order."""
         length = len(names)
         for keys in shuffled_keys(length, micro_batch=micro_batch, first=first, last=last, seed=seed, share=share):
-            samples, indices = [(seed, *key) for key in keys], [index for _, index in keys]
+            samples = [(seed, *key) for key in keys]
+            indices = [chosen(balance, sample).image for sample in samples]
             kept = [versions.of(sample) for sample in samples]
             mirrored = [versions.mirrors_cells(sample) for sample in samples]
             yield MapBatch(

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from configs.errors import STOP_SIGNALS, UserError
 from configs.schema import ResizeConfig
-from data.balance import Choice, ClassBalance
+from data.balance import ClassBalance, chosen
 from data.dataset import ImageSet
 from data.parent import end_with_parent
 from data.resize import resized_image, resized_label
@@ -180,7 +180,7 @@ class _Reader(Dataset[Batch | UserError]):
         """The error is a value because torch would re-raise it with the worker's traceback as its message."""
         worker = get_worker_info()
         slot = worker.id if worker else 0
-        choices = [self._choice(key) for key in keys]
+        choices = [chosen(self.balance, (self.seed, *key)) for key in keys]
         pairs = []
         for (epoch, number), (index, anchor_class) in zip(keys, choices, strict=True):
             self._reading[slot] = index
@@ -208,10 +208,6 @@ class _Reader(Dataset[Batch | UserError]):
             mirrored_B = torch.tensor([is_mirrored((self.seed, epoch, index)) for epoch, index in keys])
         names = [self.images.name(index) for index, _ in choices]
         return Batch(torch.from_numpy(images_B3HW), torch.from_numpy(labels_BHW), names, mirrored_B)
-
-    def _choice(self, key: Key) -> Choice:
-        """A sample is known by its key even where another image is chosen for it: no two of an epoch are the same."""
-        return self.balance.choose((self.seed, *key)) if self.balance else Choice(key[1], None)
 
     def names_in_work(self) -> list[str]:
         return [self.images.name(index) for index in self._reading if index != NOTHING]

@@ -7,6 +7,8 @@ from configs.schema import AugmentConfig, Mirror
 from data.streams import SampleKey, generator
 from data.transforms import UNCHANGED, is_mirrored
 
+CHOICE = {"class_balance"}  # of data.augment: which samples are drawn, not what becomes of them
+
 
 @dataclass(frozen=True)
 class Versions:
@@ -30,7 +32,7 @@ class Versions:
         """Of all that determines them; every run draws the same."""
         if not self.drawn:
             return {"mirrored": self.has_mirrored}
-        return {"drawn": self.drawn, "augment": self.augment.model_dump(), "mirror": self.mirror}
+        return {"drawn": self.drawn, "augment": self.augment.model_dump(exclude=CHOICE), "mirror": self.mirror}
 
     @property
     def changes(self) -> AugmentConfig:

@@ -11,6 +11,7 @@ import torch
 
 from configs.errors import UserError
 from configs.schema import VOID, AugmentConfig, CacheConfig
+from data.balance import ClassBalance
 from data.block_maps import BlockMaps, ImageBlockMaps, Layout, open_block_maps
 from data.loaders import shuffled_keys
 from data.transforms import is_mirrored
@@ -49,10 +50,16 @@ def opened(root: Path, plan: Layout, said: list[str] | None = None, max_gb: floa
     return open_block_maps(config, identity, compute, plan, log, waiting)
 
 
-def drawn(maps: BlockMaps, crop_px: list[int], num: int = 200, versions: Versions = MIRRORED) -> Iterator[Any]:
+def drawn(
+    maps: BlockMaps,
+    crop_px: list[int],
+    num: int = 200,
+    versions: Versions = MIRRORED,
+    balance: ClassBalance | None = None,
+) -> Iterator[Any]:
     names = [str(number) for number in range(len(SIZES))]
     arguments: dict[str, Any] = {"micro_batch": 1, "first": 0, "last": num, "seed": 3}
-    batches = maps.batches(names, crop_px=crop_px, versions=versions, **arguments)
+    batches = maps.batches(names, crop_px=crop_px, versions=versions, balance=balance, **arguments)
     keys = [key for (key,) in shuffled_keys(len(names), **arguments)]
     return zip(keys, batches, strict=True)
 
@@ -138,3 +145,44 @@ def test_more_than_the_cache_may_take_is_refused_before_it_is_computed(tmp_path:
     with pytest.raises(UserError, match=r"cache\.max_gb=1e-06.*set maps=computed in the stages that keep them"):
         opened(tmp_path, layout(), max_gb=1e-6)
     assert not list(tmp_path.glob("maps-*/*.bin"))
+
+
+@pytest.mark.parametrize(("size_px", "margin_cells"), [([16, 16], 0), ([8, 16], 3), ([16, 20], 0), ([48, 48], 1)])
+def test_a_balanced_crop_holds_a_pixel_of_its_class_wherever_that_lies(
+    tmp_path: Path, size_px: list[int], margin_cells: int
+) -> None:
+    """Every cell of an image is a class: cell k of class k, which images 1 and 2 have only up to 14 and 3."""
+    maps = opened(tmp_path, layout(margin_cells, versions=1))
+    counts_NC = np.array([[64 * (k < rows * columns) for k in range(24)] for rows, columns in SIZES])
+    balance, share = ClassBalance(0.5, counts_NC), 0.5
+    choices = Counter[int | None]()
+    for key, batch in drawn(maps, size_px, 600, UNMIRRORED, balance=balance):
+        choice = balance.choose((3, *key))
+        choices[choice.anchor_class] += 1
+        assert batch.names == [str(choice.image)]
+        assert choice.anchor_class is None or bool((batch.labels_BHW == choice.anchor_class).any())
+    assert len(choices) == 1 + 24 and abs(choices[None] / 600 - share) < 0.1
+
+
+def test_samples_outside_the_balanced_share_are_as_without_it(tmp_path: Path) -> None:
+    maps = opened(tmp_path, layout(versions=1))
+    balance = ClassBalance(0.5, np.full((3, 4), 1))
+    plain, balanced = (list(drawn(maps, [16, 16], 60, UNMIRRORED, balance=chosen)) for chosen in (None, balance))
+    same = [
+        torch.equal(one.maps_BChw, other.maps_BChw)
+        for (key, one), (_, other) in zip(plain, balanced, strict=True)
+        if balance.choose((3, *key)).anchor_class is None
+    ]
+    assert len(same) > 15 and all(same)
+
+
+def test_every_place_that_holds_the_anchor_is_drawn(tmp_path: Path) -> None:
+    """Class 9 is the cell in row 1, column 3 of the first image: a crop of 2x3 cells begins in 2 rows, 3 columns."""
+    maps, places = opened(tmp_path, layout(versions=1)), Counter[tuple[int, int]]()
+    counts_NC = np.zeros((3, 24), np.int64)
+    counts_NC[0, 9] = 64
+    for _, batch in drawn(maps, [16, 24], 900, UNMIRRORED, balance=ClassBalance(1.0, counts_NC)):
+        _, top, left = (int(value) for value in batch.maps_BChw[0, :, 0, 0])
+        places[top, left] += 1
+    assert sorted(places) == [(top, left) for top in (0, 1) for left in (1, 2, 3)]
+    assert all(100 < number < 200 for number in places.values())  # 150 expected, standard deviation 11
