@@ -322,6 +322,9 @@ class OptimizerConfig(Section):
     weight_decay: float = Field(5e-4, ge=0, le=1)  # never on biases
     bias_lr_factor: float = Field(2.0, gt=0, le=10)  # learning rate of biases over that of weights
     backbone_lr_factor: float = Field(1.0, ge=0, le=10)  # of conv1_1 ... conv5_3 over that of the rest
+    # Score and keep the moving average of the weights over about the last 1 / (1 - this) steps, fewer at first; 0: the
+    # weights themselves. last.pt, for resuming, has both.
+    ema_decay: float = Field(0.0, ge=0, lt=1)
 
 
 class ScheduleConfig(Section):

@@ -303,9 +303,10 @@ def _gaps(setting: Setting, steps: Sequence[_Step]) -> int:
 
 def _states(optimizer: OptimizerConfig) -> int:
     """Values that the optimizer keeps of every weight that learns."""
+    averages = int(optimizer.ema_decay > 0)
     if optimizer.name == "adamw":
-        return 2
-    return 1 if optimizer.momentum_form == "caffe" or optimizer.momentum > 0 else 0
+        return 2 + averages
+    return averages + int(optimizer.momentum_form == "caffe" or optimizer.momentum > 0)
 
 
 def _weights(setting: Setting) -> int:

@@ -7,11 +7,16 @@ from engine.runs.progress import Progress
 
 # Where files lie, the machine, what is kept and shown: of no consequence to a run that has begun.
 ALWAYS_FREE = ("run.", "runtime.", "resume", "model.pretrained", "init.checkpoint")
-ALWAYS_FREE_CACHE = ("cache.root", "cache.frontend", "cache.max_gb")
+ALWAYS_FREE_CACHE = ("cache.root", "cache.frontend", "cache.images", "cache.max_gb")
 ALWAYS_FREE_DATA = ("data.root", "data.sbd_root", "data.coco_root", "data.download")
 BY_NAME = ("stage.", "data.augment.")  # may change when `resume_changes` names them
 WITHOUT_CONSEQUENCE = ("validate_steps", "checkpoint_activations")  # of a stage's settings: to its weights
-BUILT_IN = ("optimizer.name", "optimizer.momentum_form", "frozen_blocks")  # a begun stage's optimizer is made for these
+BUILT_IN = (
+    "optimizer.name",
+    "optimizer.momentum_form",
+    "optimizer.ema_decay",
+    "frozen_blocks",
+)  # a begun stage's optimizer is made for these
 
 
 class Change(NamedTuple):

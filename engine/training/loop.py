@@ -19,7 +19,7 @@ from engine.runs.progress import Progress
 from engine.runtime import Runtime
 from engine.training.learning_rate import lr_factor
 from engine.training.losses import CrossEntropy
-from engine.training.optimizers import set_lr
+from engine.training.optimizers import average_weights, set_lr
 
 DIVERGED_FACTOR = 4.0  # of ln(C): a running loss above this never comes back
 RUNNING_STEPS = 20.0  # over about how many steps that loss is averaged
@@ -101,6 +101,7 @@ class StageLoop:
         watch.check(loss, norm, progress, lr)
         self.optimizer.step()
         progress.step += 1
+        average_weights(self.optimizer, config.optimizer.ema_decay, progress.step)
         if progress.first_loss is None:
             progress.first_loss = loss
         took_s = time.perf_counter() - began_s

@@ -1,6 +1,10 @@
-"""Optimizers: SGD with the momentum of PyTorch or of Caffe, and AdamW; biases have a rate of their own and no decay."""
+"""Optimizers: SGD with the momentum of PyTorch or of Caffe, and AdamW; biases have a rate of their own and no decay.
 
-from collections.abc import Iterable
+What they keep of each weight may include its moving average, which is then what is scored and handed on.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from inspect import unwrap
 from typing import Any
 
@@ -11,6 +15,7 @@ from torch.optim import Optimizer
 from configs.schema import OptimizerConfig
 
 BACKBONE = "frontend.conv"  # conv1_1 ... conv5_3: what may come from ImageNet
+AVERAGE = "average"  # of a weight, in an optimizer's state
 
 
 class Uncompiled(Optimizer):
@@ -116,3 +121,37 @@ def load_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
 def set_lr(optimizer: Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_factor"]
+
+
+@torch.no_grad()
+def average_weights(optimizer: Optimizer, decay: float, step: int) -> None:
+    """Bring the averages up to date after step number `step`, 1 being the first; a `decay` of 0 keeps none.
+
+    average = d * average + (1 - d) * weight, d the smaller of `decay` and (1 + step) / (10 + step): at first of about
+    the last tenth of all steps, so that where training began does not stay in it (TensorFlow's
+    ExponentialMovingAverage with num_updates).
+    """
+    if decay == 0:
+        return
+    weights = [weight for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None]
+    for weight in weights:
+        if AVERAGE not in optimizer.state[weight]:
+            optimizer.state[weight][AVERAGE] = weight.detach().clone()
+    averages = [optimizer.state[weight][AVERAGE] for weight in weights]
+    torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + step) / (10 + step)))
+
+
+@contextmanager
+def averaged(optimizer: Optimizer) -> Iterator[None]:
+    """Within the block weights and their averages are exchanged, where there are any; nothing may learn there."""
+    states = [(weight, state) for weight, state in optimizer.state.items() if AVERAGE in state]
+
+    def exchange() -> None:
+        for weight, state in states:
+            weight.data, state[AVERAGE] = state[AVERAGE], weight.data
+
+    exchange()
+    try:
+        yield
+    finally:
+        exchange()

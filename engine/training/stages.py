@@ -24,7 +24,7 @@ from engine.runtime import Runtime
 from engine.training.frontend_sharing import take_or_train
 from engine.training.loop import StageLoop
 from engine.training.losses import CrossEntropy
-from engine.training.optimizers import build_optimizer, load_state
+from engine.training.optimizers import averaged, build_optimizer, load_state
 from engine.training.random_state import restore_random_state, stage_seed
 from engine.training.saver import Saver
 
@@ -178,14 +178,18 @@ class StageRunner:
         try:
             batches = self.runtime.ranks.agree(lambda: self.plan.train_batches(stage, config, seed))
             with keeping_freed_memory():
-                loop.run(self.progress, batches, self._validate, lambda: self._save(optimizer))
+                loop.run(self.progress, batches, lambda: self._validate(optimizer), lambda: self._save(optimizer))
         except Stopped as stopped:
             self.listener.log(f"{stopped}: saving, then stopping (once more: stop at once)")
             self._save(optimizer)
             raise
 
-    def _validate(self) -> None:
-        """Score the weights as they are; the best of a stage go to its file, the best of the run to best.pt."""
+    def _validate(self, optimizer: Optimizer) -> None:
+        """Score the weights, or their averages; the best of a stage go to its file, the best of the run to best.pt."""
+        with averaged(optimizer):
+            self._score()
+
+    def _score(self) -> None:
         context, schedule = self.model.context, self.plan.header.schedule
         probe = Probe(context, schedule.dilations) if context is not None and schedule is not None else None
         evaluation = evaluate(

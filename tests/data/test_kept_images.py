@@ -23,6 +23,7 @@ from data.loaders import AS_IT_IS, train_batches
 from data.transforms import TrainTransform
 from engine.reporting.waiting import Waiting
 from engine.runs import checkpoint
+from engine.runs.changes import changes
 from tests.helpers.pictures import write_pixels
 from tests.helpers.small_runs import small_run
 from train import train
@@ -118,6 +119,7 @@ def test_a_run_on_kept_images_learns_the_same_and_an_audit_keeps_none(
         weights.append(checkpoint.load(tmp_path / name / "frontend.pt")["model"])
     assert "decoded images: 3 in " in capsys.readouterr().out
     assert all(weights[0][name].equal(weight) for name, weight in weights[1].items())
+    assert changes({"cache": {"images": False}}, {"cache": {"images": True}}) == [], "of no consequence to a run"
     config = compose([*words, "cache.images=true", f"cache.root={tmp_path / 'other'}"])
     stream = sample_stream(config, open_images(config.data, "train"), print)
     assert stream is not None and len(list(stream.samples())) == 3

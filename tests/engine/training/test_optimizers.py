@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from configs.schema import MomentumForm, OptimizerConfig, OptimizerName, ScheduleConfig
 from engine.runs import checkpoint
 from engine.training.learning_rate import lr_factor
-from engine.training.optimizers import build_optimizer, load_state, set_lr
+from engine.training.optimizers import average_weights, averaged, build_optimizer, load_state, set_lr
 
 
 def test_schedules_at_steps_worked_out_by_hand() -> None:
@@ -182,3 +182,39 @@ def test_a_state_that_goes_on_brings_momenta_and_leaves_the_config_s_decay_and_f
     assert (group["momentum"], group["lr_factor"]) == (0.5, 3.0)
     (velocity,), (known,) = changed.state[weight].values(), saved["state"][0].values()
     assert torch.equal(velocity, known)
+
+
+@pytest.mark.parametrize("name", get_args(OptimizerName))
+def test_averages_are_those_worked_out_by_hand(name: OptimizerName) -> None:
+    weight, unused = nn.Parameter(torch.tensor([1.0, 2.0])), nn.Parameter(torch.ones(1))
+    optimizer = build_optimizer(OptimizerConfig(name=name), [("weight", weight), ("unused", unused)])
+    expected, decay = np.zeros(2), 0.4
+    for step in range(1, 8):
+        set_lr(optimizer, 0.1)
+        (weight**2).sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        average_weights(optimizer, decay, step)
+        share = min(decay, (1 + step) / (10 + step))
+        now = weight.detach().numpy().astype(float)
+        expected = now if step == 1 else share * expected + (1 - share) * now
+    before = weight.detach().clone()
+    with averaged(optimizer):
+        assert np.allclose(weight.detach().numpy(), expected, rtol=1e-6)
+        assert not torch.equal(weight, before) and torch.equal(unused, torch.ones(1))
+    assert torch.equal(weight, before)
+    with pytest.raises(RuntimeError, match="broken off"), averaged(optimizer):
+        raise RuntimeError("broken off")
+    assert torch.equal(weight, before)
+
+
+def test_without_a_decay_nothing_is_averaged() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    optimizer = build_optimizer(OptimizerConfig(), [("weight", weight)])
+    weight.sum().backward()  # type: ignore[no-untyped-call]
+    set_lr(optimizer, 0.1)
+    optimizer.step()
+    average_weights(optimizer, 0.0, 1)
+    before = weight.detach().clone()
+    with averaged(optimizer):
+        assert torch.equal(weight, before)
+    assert all("average" not in state for state in optimizer.state.values())

@@ -80,8 +80,8 @@ def batch_of(numbers: Iterable[int]) -> Batch:
     return Batch(torch.stack(images), torch.stack(labels), [str(number) for number in numbers])
 
 
-def setting(**changes: Any) -> StageConfig:
-    optimizer = OptimizerConfig(name="adamw")
+def setting(ema_decay: float = 0.0, **changes: Any) -> StageConfig:
+    optimizer = OptimizerConfig(name="adamw", ema_decay=ema_decay)
     schedule = ScheduleConfig(name="poly")
     values = {"steps": STEPS, "lr": 1e-2, "batch": 4, "accumulation": 2, "validate_steps": 3, **changes}
     return StageConfig(optimizer=optimizer, schedule=schedule, **values)
@@ -227,6 +227,28 @@ def test_validating_more_often_changes_no_training_bit(tmp_path: Path) -> None:
     often, seldom = (checkpoint.load(tmp_path / name / "last.pt") for name in ("often", "seldom"))
     for part in ("model", "optimizer", "rng"):
         assert_equal(often[part], seldom[part], part)
+
+
+def test_averages_are_scored_kept_and_handed_on_and_go_on_after_a_break(tmp_path: Path) -> None:
+    """Training goes on from the weights themselves: the front end learns what it learns without averages."""
+    plain, whole = Sitting(tmp_path / "plain"), Sitting(tmp_path / "whole", ema_decay=0.9)
+    without, with_averages = (checkpoint.load(sitting.folder.last) for sitting in (plain, whole))
+    assert not torch.equal(without["model"]["frontend.0.weight"], with_averages["model"]["frontend.0.weight"])
+    alone = {
+        name: Sitting(tmp_path / name, stages=["frontend"], validate_steps=STEPS, ema_decay=decay)
+        for name, decay in (("one", 0.0), ("other", 0.9))
+    }
+    assert_equal(*(checkpoint.load(sitting.folder.last)["model"] for sitting in alone.values()))
+    best, last = (checkpoint.load(alone["other"].folder.path / name) for name in ("frontend.pt", "last.pt"))
+    averages = [state["average"] for state in last["optimizer"]["state"].values()]
+    assert any(torch.equal(best["model"]["frontend.0.weight"], average) for average in averages)
+    assert not torch.equal(best["model"]["frontend.0.weight"], last["model"]["frontend.0.weight"])
+    for stop_at in (3, 9, 17):
+        folder = tmp_path / f"broken-{stop_at}"
+        with pytest.raises(Stopped):
+            Sitting(folder, stop_at=stop_at, ema_decay=0.9)
+        Sitting(folder, ema_decay=0.9)
+        assert_equal(checkpoint.load(folder / "last.pt"), with_averages)
 
 
 def test_a_finished_run_takes_no_further_step(tmp_path: Path) -> None:
