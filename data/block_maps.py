@@ -149,7 +149,7 @@ class BlockMaps:
     ) -> tuple[int, int]:
         """Row and column of the crop's first cell, from 0 to `spare`."""
         bounds = [(0, last) for last in spare]
-        positions = np.flatnonzero(label_HW == anchor_class)  # of no class in particular: none
+        positions = () if anchor_class is None else np.flatnonzero(label_HW == anchor_class)
         if len(positions):
             anchor, stride = np.unravel_index(places.choice(positions), label_HW.shape), self.layout.stride
             bounds = [

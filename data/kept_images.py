@@ -17,7 +17,7 @@ from data.labels import ClassSet, Labels
 from data.loaders import whole_batches
 from data.resize import resized_size
 from data.store import Claim, Locked, Log, claim_of, is_kept, kept_folder
-from data.transforms import UNCHANGED, WholeTransform
+from data.transforms import NoTransform
 
 IMAGES, LABELS, SIZES = "images.bin", "labels.bin", "sizes.npy"
 CHANNELS = 3
@@ -80,9 +80,8 @@ def open_kept_images(
     def build(folder: Path, claim: Claim) -> None:
         log(f"decoded images: reading the {len(images)} of {images.describe()}, once")
         began_s, sizes, num_pixels = perf_counter(), [], 0
-        as_it_is = WholeTransform(UNCHANGED, 0, completed=lambda size_px: size_px)
         with (folder / IMAGES).open("wb") as colors, (folder / LABELS).open("wb") as ids:
-            for batch in whole_batches(images, as_it_is, batch=1, workers=workers, resize=resize):
+            for batch in whole_batches(images, NoTransform(), batch=1, workers=workers, resize=resize):
                 check()
                 image_HW3, label_HW = batch.images_B3HW[0].permute(1, 2, 0).contiguous(), batch.labels_BHW[0]
                 sizes.append(tuple(label_HW.shape))

@@ -117,7 +117,22 @@ class WholeTransform:
         return self._of_size(self._completed(label_HW.shape))(image_HW3, label_HW, key)
 
 
-SampleTransform = TrainTransform | WholeTransform
+class NoTransform:
+    """The sample as it is, of any size."""
+
+    leaves_mirror = False
+
+    def __call__(
+        self,
+        image_HW3: NDArray[np.uint8],
+        label_HW: NDArray[np.uint8],
+        key: SampleKey,
+        anchor_class: int | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        return image_HW3, label_HW
+
+
+SampleTransform = TrainTransform | WholeTransform | NoTransform
 
 
 def holding_all(crop_px: Sequence[int]) -> Completed:

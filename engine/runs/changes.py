@@ -11,12 +11,8 @@ ALWAYS_FREE_CACHE = ("cache.root", "cache.frontend", "cache.images", "cache.max_
 ALWAYS_FREE_DATA = ("data.root", "data.sbd_root", "data.coco_root", "data.download")
 BY_NAME = ("stage.", "data.augment.")  # may change when `resume_changes` names them
 WITHOUT_CONSEQUENCE = ("validate_steps", "checkpoint_activations")  # of a stage's settings: to its weights
-BUILT_IN = (
-    "optimizer.name",
-    "optimizer.momentum_form",
-    "optimizer.ema_decay",
-    "frozen_blocks",
-)  # a begun stage's optimizer is made for these
+# A begun stage's optimizer is made for these.
+BUILT_IN = ("optimizer.name", "optimizer.momentum_form", "optimizer.ema_decay", "frozen_blocks")
 
 
 class Change(NamedTuple):
