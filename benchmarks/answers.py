@@ -229,7 +229,10 @@ def groups(threads: int) -> Iterator[Group]:
 
 
 def whole_images(threads: int) -> Group:
-    """ONNX Runtime and OpenCV compute in float32 always, and the rows say so."""
+    """ONNX Runtime and OpenCV compute in float32 always, and the rows say so.
+
+    The limit is the time of all products, some of which ours leave out in float32 (models/minimal_filtering.py).
+    """
     tasks = {f"answer, {name}": Task(build, {}, threads)
              for name, build in (("opencv", opencv_answer), ("onnxruntime", onnxruntime_answer))}  # fmt: skip
     config = voc_config()

@@ -1,4 +1,4 @@
-"""Convolution whose gradients keep off kernels of the CPU library that are slow, or wrong.
+"""Convolution that keeps off kernels of the CPU library that are slow, or wrong, and off products that can be spared.
 
 Where oneDNN's direct kernels refuse a dilated convolution (no AVX-512, or an input lower than the dilated kernel is
 high), it computes the weight gradient by matrix products. They book 16 bytes of scratch memory a weight and are refused
@@ -13,6 +13,8 @@ beyond the map: of 16x16 cells and 49 taps dilated by 4, two thirds of all produ
 In bfloat16 the weight gradient of a dilated convolution over more than 16 input channels that are no multiple of 16,
 as of 19 or 21 classes, is wrong on channels-last maps, or ends the process (oneDNN 3.12 with avx512_bf16: errors as
 large as the gradient, NaN, segmentation faults; forward pass and input gradient are right). It goes tap by tap, too.
+
+Where nothing learns, wide layers take fewer products than they have taps, in float32 (models/minimal_filtering.py).
 """
 
 from collections.abc import Iterator
@@ -23,29 +25,53 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from models import minimal_filtering
+
 LARGEST_WEIGHT_BY_LIBRARY = 2**26  # elements
 BLOCK_CHANNELS = 16  # of input channels, that the library computes with at once
 
 
 class Conv2d(nn.Conv2d):
-    """`nn.Conv2d`, parameters, checkpoints and results included; on a CPU, some layers learn faster, or at all."""
+    """`nn.Conv2d`, parameters and checkpoints included; on a CPU some layers answer faster, or learn faster, or at all.
+
+    What layers that learn give is the same, bit for bit; answers differ by the rounding of float32.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self._learns_tap_by_tap(input) or isinstance(self.padding, str):
+        if not self._is_plain(input) or isinstance(self.padding, str):
             return super().forward(input)
-        weight, bias = _autocast(self.weight), None if self.bias is None else _autocast(self.bias)
-        return tapwise_conv2d(_autocast(input), weight, bias, self.padding, self.dilation)
+        if self._spares_products(input, self.padding):
+            return minimal_filtering.conv2d(input, self.weight, self.bias, self.padding, self.dilation)
+        if self._learns_tap_by_tap(input):
+            weight, bias = _autocast(self.weight), None if self.bias is None else _autocast(self.bias)
+            return tapwise_conv2d(_autocast(input), weight, bias, self.padding, self.dilation)
+        return super().forward(input)
+
+    def _is_plain(self, input: Tensor) -> bool:
+        return (
+            input.device.type == "cpu"
+            and input.dim() == 4
+            and self.groups == 1
+            and self.stride == (1, 1)
+            and self.padding_mode == "zeros"
+            # Whoever exports the network wants convolutions in it.
+            and not (torch.compiler.is_compiling() or torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+        )
+
+    def _spares_products(self, input: Tensor, padding: tuple[int, ...]) -> bool:
+        learns = torch.is_grad_enabled() and (input.requires_grad or self.weight.requires_grad)
+        return (
+            not learns
+            and input.dtype == self.weight.dtype == _autocast_dtype(input) == torch.float32
+            and minimal_filtering.pays(self.weight.shape, input.shape, padding, self.dilation)
+        )
 
     def _learns_tap_by_tap(self, input: Tensor) -> bool:
         has_16_bits = _autocast_dtype(input).itemsize == 2
         return (
-            goes_tap_by_tap(self.weight.numel(), self.in_channels, max(self.dilation), has_16_bits)
-            and input.device.type == "cpu"
-            and torch.is_grad_enabled()
+            torch.is_grad_enabled()
             and self.weight.requires_grad
-            and self.groups == 1
-            and self.stride == (1, 1)
-            and self.padding_mode == "zeros"
+            and goes_tap_by_tap(self.weight.numel(), self.in_channels, max(self.dilation), has_16_bits)
         )
 
 

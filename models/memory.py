@@ -11,7 +11,7 @@ from itertools import accumulate, groupby
 from typing import Literal
 
 from configs.schema import ModelConfig, OptimizerConfig, StageConfig
-from models import geometry
+from models import geometry, minimal_filtering
 from models.convolution import goes_tap_by_tap
 from models.cost import FLOAT_BYTES, INDEX_BYTES
 from models.geometry import Layer
@@ -102,6 +102,7 @@ class _Step:
     weight: int  # float32, bias included
     cast: int  # of the weight to bfloat16
     reordered: int  # a copy of the weight in the library's own order, while it computes
+    answering: int  # what it takes instead where nothing learns
     to_weight: int  # what the gradient of the weight takes while it is computed, itself included
     learns: bool
     passes_on: bool  # layers before it learn, so the gradient goes on
@@ -168,7 +169,7 @@ def scoring_memory(setting: Setting, window_px: Sequence[int]) -> int:
     """
     steps = _steps(setting, window_px)
     casts = sum(step.cast for step in steps if step.learns)  # autocast keeps those of weights that learn
-    return casts + max(step.input + step.output + step.indices + step.cast + step.reordered for step in steps)
+    return casts + max(step.input + step.output + step.indices + step.cast + step.answering for step in steps)
 
 
 def _steps(setting: Setting, input_px: Sequence[int]) -> list[_Step]:
@@ -206,13 +207,14 @@ def _walk(setting: Setting, layers: Sequence[tuple[Layer, int]], in_channels: in
     steps: list[_Step] = []
     value, passes_on = setting.value_bytes, False
     for layer, segment in layers:
-        num_in = setting.images * in_channels * math.prod(size)
+        num_in, in_size = setting.images * in_channels * math.prod(size), size
         size = [geometry.out_size([layer], length) for length in size]
         num_out = setting.images * layer.out_channels * math.prod(size)
         learns = not layer.is_pooling and _learns(setting, layer)
         drops = layer.name in DROPOUT_LAYERS and setting.trains_frontend and setting.model.frontend.dropout > 0
         weights = 0 if layer.is_pooling else layer.out_channels * (layer.kernel**2 * in_channels + 1)
         weight, cast = weights * FLOAT_BYTES, weights * BFLOAT16_BYTES * setting.is_bfloat16
+        reordered = (cast or weight) * (setting.device == "cpu")
         steps.append(
             _Step(
                 input=num_in * value,
@@ -222,7 +224,8 @@ def _walk(setting: Setting, layers: Sequence[tuple[Layer, int]], in_channels: in
                 has_relu=not layer.is_pooling and layer.name not in WITHOUT_RELU,
                 weight=weight,
                 cast=cast,
-                reordered=(cast or weight) * (setting.device == "cpu"),
+                reordered=reordered,
+                answering=_answering(setting, layer, in_channels, in_size) or reordered,
                 to_weight=_to_weight(setting, layer, weights, in_channels, num_in * value),
                 learns=learns,
                 passes_on=passes_on,
@@ -231,6 +234,16 @@ def _walk(setting: Setting, layers: Sequence[tuple[Layer, int]], in_channels: in
         )
         passes_on, in_channels = passes_on or learns, layer.out_channels
     return steps
+
+
+def _answering(setting: Setting, layer: Layer, in_channels: int, in_size: Sequence[int]) -> int:
+    """What a convolution by fewer products takes while it computes; 0: it is the library's."""
+    if setting.is_bfloat16 or setting.device == "cuda" or layer.is_pooling:
+        return 0
+    weight = layer.out_channels, in_channels, layer.kernel, layer.kernel
+    input = setting.images, in_channels, *in_size
+    is_filtered = minimal_filtering.pays(weight, input, 2 * (layer.padding,), 2 * (layer.dilation,))
+    return minimal_filtering.working_bytes(weight) if is_filtered else 0
 
 
 def _to_weight(setting: Setting, layer: Layer, weights: int, in_channels: int, input: int) -> int:
