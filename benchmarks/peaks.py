@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from configs.schema import Precision
+from models import minimal_filtering
 from models.geometry import Layer, out_size
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -82,19 +83,30 @@ def wait_for(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def multiply_adds_on_the_map(layers: Sequence[Layer], in_channels: int, size: Sequence[int]) -> list[int]:
+def multiply_adds_on_the_map(
+    layers: Sequence[Layer], in_channels: int, size: Sequence[int], spares_products: bool = False
+) -> list[int]:
     """Of each convolution in order, for one input of `size` (height, width): those on padding zeros are left out.
 
-    `models/cost.py` counts them. A limit may not, for our gradients of fc6 leave some of them out.
+    `models/cost.py` counts them. A limit may not, for our gradients of fc6 leave some of them out. With
+    `spares_products` wide layers are counted as our answers in float32 compute them.
     """
     counts = []
     for layer in layers:
         if not layer.is_pooling:
             pairs = [_taps_on_the_map(layer, length) for length in size]
+            if spares_products and _pays(layer, in_channels, size):
+                height = out_size([layer], size[0])
+                pairs[0] = minimal_filtering.rows_of_products(height, layer.kernel, layer.dilation)
             counts.append(in_channels * layer.out_channels * pairs[0] * pairs[1])
         size = [out_size([layer], length) for length in size]
         in_channels = layer.out_channels
     return counts
+
+
+def _pays(layer: Layer, in_channels: int, size: Sequence[int]) -> bool:
+    weight = layer.out_channels, in_channels, layer.kernel, layer.kernel
+    return minimal_filtering.pays(weight, (1, in_channels, *size), 2 * (layer.padding,), 2 * (layer.dilation,))
 
 
 def _taps_on_the_map(layer: Layer, length: int) -> int:

@@ -98,11 +98,15 @@ def pays(
         return False
     if min(in_channels, out_channels) < FEWEST_CHANNELS or input_BIHW[0] * height * width < FEWEST_RESULTS:
         return False
-    steps = filtering(kernel[0])
-    num_blocks = -(-height // (steps.outputs * dilation[0]))
     shifts = (tap * dilation[0] - padding[0] for tap in range(kernel[0]))
     on_the_map = sum(max(0, min(height, input_BIHW[2] - shift) - max(0, -shift)) for shift in shifts)
-    return num_blocks * dilation[0] * steps.products <= LARGEST_SHARE * on_the_map
+    return rows_of_products(height, kernel[0], dilation[0]) <= LARGEST_SHARE * on_the_map
+
+
+def rows_of_products(height: int, kernel: int, dilation: int) -> int:
+    """That give `height` rows of results; the direct sum takes `kernel` for each of them."""
+    steps = filtering(kernel)
+    return -(-height // (steps.outputs * dilation)) * dilation * steps.products
 
 
 def _out_size(

@@ -133,6 +133,15 @@ def test_without_padding_the_limit_counts_what_the_cost_does() -> None:
     assert training_multiply_adds(layers, NUM_COLOURS, side) == 3 * sum(counted) - counted[0]
 
 
+def test_the_limit_of_our_answers_counts_the_products_that_they_take() -> None:
+    """conv5: 12 rows in 2 blocks of 4, 2 interleaved, with 6 products each; narrow layers take all of theirs."""
+    conv5 = Layer("conv5_1", 3, 2, out_channels=512)
+    assert multiply_adds_on_the_map([conv5], 512, (16, 200)) == [512**2 * (12 * 3) * (196 * 3)]
+    assert multiply_adds_on_the_map([conv5], 512, (16, 200), spares_products=True) == [512**2 * (2 * 2 * 6) * (196 * 3)]
+    narrow = [512 * 64 * (12 * 3) * (196 * 3)]
+    assert multiply_adds_on_the_map([conv5], 64, (16, 200), spares_products=True) == narrow
+
+
 def test_with_padding_the_limit_counts_less_than_the_cost() -> None:
     config = small("zero")
     layers = (*frontend_layers(config.frontend, "zero", NUM_CLASSES), *context_layers(config.context, NUM_CLASSES))
