@@ -9,7 +9,7 @@ import torch
 
 from configs.schema import Precision
 from models import minimal_filtering
-from models.geometry import Layer, out_size
+from models.geometry import Layer, out_size, taps_on_the_map
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Rows, inner length and columns: taps of fc6 over a small and a large map, and a square product.
@@ -94,26 +94,13 @@ def multiply_adds_on_the_map(
     counts = []
     for layer in layers:
         if not layer.is_pooling:
-            pairs = [_taps_on_the_map(layer, length) for length in size]
-            if spares_products and _pays(layer, in_channels, size):
-                height = out_size([layer], size[0])
-                pairs[0] = minimal_filtering.rows_of_products(height, layer.kernel, layer.dilation)
+            pairs = [taps_on_the_map(layer, length) for length in size]
+            if spares_products and minimal_filtering.pays(layer, in_channels, 1, size):
+                pairs[0] = minimal_filtering.rows_of_products(layer, size[0])
             counts.append(in_channels * layer.out_channels * pairs[0] * pairs[1])
         size = [out_size([layer], length) for length in size]
         in_channels = layer.out_channels
     return counts
-
-
-def _pays(layer: Layer, in_channels: int, size: Sequence[int]) -> bool:
-    weight = layer.out_channels, in_channels, layer.kernel, layer.kernel
-    return minimal_filtering.pays(weight, (1, in_channels, *size), 2 * (layer.padding,), 2 * (layer.dilation,))
-
-
-def _taps_on_the_map(layer: Layer, length: int) -> int:
-    """Pairs of an output position and a tap along one axis whose input lies on the map."""
-    shifts = (tap * layer.dilation - layer.padding for tap in range(layer.kernel))
-    num_outputs = out_size([layer], length)
-    return sum(max(0, min(num_outputs, length - shift) - max(0, -shift)) for shift in shifts)
 
 
 def training_multiply_adds(layers: Sequence[Layer], in_channels: int, size: Sequence[int]) -> int:

@@ -26,6 +26,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from models import minimal_filtering
+from models.geometry import Layer
 
 LARGEST_WEIGHT_BY_LIBRARY = 2**26  # elements
 BLOCK_CHANNELS = 16  # of input channels, that the library computes with at once
@@ -34,7 +35,7 @@ BLOCK_CHANNELS = 16  # of input channels, that the library computes with at once
 class Conv2d(nn.Conv2d):
     """`nn.Conv2d`, parameters and checkpoints included; on a CPU some layers answer faster, or learn faster, or at all.
 
-    What layers that learn give is the same, bit for bit; answers differ by the rounding of float32.
+    A layer that learns gives the same output, bit for bit; what nothing learns from may differ by float32's rounding.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -60,11 +61,12 @@ class Conv2d(nn.Conv2d):
 
     def _spares_products(self, input: Tensor, padding: tuple[int, ...]) -> bool:
         learns = torch.is_grad_enabled() and (input.requires_grad or self.weight.requires_grad)
-        return (
-            not learns
-            and input.dtype == self.weight.dtype == _autocast_dtype(input) == torch.float32
-            and minimal_filtering.pays(self.weight.shape, input.shape, padding, self.dilation)
-        )
+        if learns or not input.dtype == self.weight.dtype == _autocast_dtype(input) == torch.float32:
+            return False
+        if any(vertical != horizontal for vertical, horizontal in (self.kernel_size, padding, self.dilation)):
+            return False
+        layer = Layer("", self.kernel_size[0], self.dilation[0], padding=padding[0], out_channels=self.out_channels)
+        return minimal_filtering.pays(layer, self.in_channels, len(input), input.shape[2:])
 
     def _learns_tap_by_tap(self, input: Tensor) -> bool:
         has_16_bits = _autocast_dtype(input).itemsize == 2

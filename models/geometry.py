@@ -55,6 +55,13 @@ def out_size(layers: Sequence[Layer], size: int) -> int:
     return size
 
 
+def taps_on_the_map(layer: Layer, size: int) -> int:
+    """Pairs of an output position and a tap along one axis of length `size` whose input is no padding zero."""
+    shifts = (tap * layer.dilation - layer.padding for tap in range(layer.kernel))
+    num_outputs = out_size([layer], size)
+    return sum(max(0, min(num_outputs, size - shift) - max(0, -shift)) for shift in shifts)
+
+
 def reach(layers: Sequence[Layer]) -> int:
     """Pixels that an output value sees beyond its own `stride` pixels, to each side."""
     beyond = receptive_field(layers) - stride(layers)

@@ -240,10 +240,9 @@ def _answering(setting: Setting, layer: Layer, in_channels: int, in_size: Sequen
     """What a convolution by fewer products takes while it computes; 0: it is the library's."""
     if setting.is_bfloat16 or setting.device == "cuda" or layer.is_pooling:
         return 0
-    weight = layer.out_channels, in_channels, layer.kernel, layer.kernel
-    input = setting.images, in_channels, *in_size
-    is_filtered = minimal_filtering.pays(weight, input, 2 * (layer.padding,), 2 * (layer.dilation,))
-    return minimal_filtering.working_bytes(weight) if is_filtered else 0
+    if not minimal_filtering.pays(layer, in_channels, setting.images, in_size):
+        return 0
+    return minimal_filtering.working_bytes(layer, in_channels, setting.images, in_size[1])
 
 
 def _to_weight(setting: Setting, layer: Layer, weights: int, in_channels: int, input: int) -> int:

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BAND_BYTES = 2**22  # of the sums of inputs for one product, which are held at a time
+from models.geometry import Layer, out_size, taps_on_the_map
+
+BAND_BYTES = 2**22  # of the sums of inputs for one product, at least a line of them, that are held at a time
 BLOCK_CHANNELS = 512  # of output channels whose sums of weights are held at a time
 # Below, and with hardly fewer products, the sums of inputs or of weights cost what they save (docs/experiments.md).
 FEWEST_CHANNELS = 256
@@ -85,37 +87,36 @@ def _floats(matrix: Sequence[Sequence[Fraction]]) -> tuple[tuple[float, ...], ..
     return tuple(tuple(map(float, row)) for row in matrix)
 
 
-def pays(
-    weight_OIkl: Sequence[int], input_BIHW: Sequence[int], padding: tuple[int, ...], dilation: tuple[int, ...]
-) -> bool:
-    """Whether `conv2d` is faster than the library's, by the shapes of weight and input.
+def pays(layer: Layer, in_channels: int, images: int, in_size: Sequence[int]) -> bool:
+    """Whether `conv2d` is faster than the library's, for maps of `in_size` (height, width).
 
     Where the library's taps lie on zeros beyond the map, and where the blocks of rows reach beyond it, less is saved.
     """
-    out_channels, in_channels, *kernel = weight_OIkl
-    height, width = _out_size(input_BIHW[2:], kernel, padding, dilation)
-    if kernel[0] not in POINTS or min(height, width) < 1:
-        return False
-    if min(in_channels, out_channels) < FEWEST_CHANNELS or input_BIHW[0] * height * width < FEWEST_RESULTS:
-        return False
-    shifts = (tap * dilation[0] - padding[0] for tap in range(kernel[0]))
-    on_the_map = sum(max(0, min(height, input_BIHW[2] - shift) - max(0, -shift)) for shift in shifts)
-    return rows_of_products(height, kernel[0], dilation[0]) <= LARGEST_SHARE * on_the_map
+    num_results = images * prod(out_size([layer], length) for length in in_size)
+    return (
+        layer.kernel in POINTS
+        and min(in_channels, layer.out_channels) >= FEWEST_CHANNELS
+        and num_results >= FEWEST_RESULTS
+        and rows_of_products(layer, in_size[0]) <= LARGEST_SHARE * taps_on_the_map(layer, in_size[0])
+    )
 
 
-def rows_of_products(height: int, kernel: int, dilation: int) -> int:
-    """That give `height` rows of results; the direct sum takes `kernel` for each of them."""
-    steps = filtering(kernel)
-    return -(-height // (steps.outputs * dilation)) * dilation * steps.products
+def rows_of_products(layer: Layer, in_height: int) -> int:
+    """That give all rows of results; the direct sum takes as many as it has taps on the map."""
+    steps = filtering(layer.kernel)
+    return -(-out_size([layer], in_height) // (steps.outputs * layer.dilation)) * layer.dilation * steps.products
 
 
-def _out_size(
-    in_size: Sequence[int], kernel: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
-) -> list[int]:
-    return [
-        side + 2 * zeros - step * (taps - 1)
-        for side, taps, zeros, step in zip(in_size, kernel, padding, dilation, strict=True)
-    ]
+def working_bytes(layer: Layer, in_channels: int, images: int, in_width: int) -> int:
+    """What `conv2d` takes in float32 at most beside input, weight and output."""
+    steps, out_channels = filtering(layer.kernel), min(layer.out_channels, BLOCK_CHANNELS)
+    weights = (steps.products + 1) * out_channels * in_channels * layer.kernel * torch.float32.itemsize
+    line_bytes = images * layer.dilation * in_width * in_channels * torch.float32.itemsize
+    num_blocks = _blocks_of_a_band(line_bytes)
+    lines = (num_blocks * steps.outputs + steps.taps - 1) * line_bytes
+    sums = num_blocks * line_bytes
+    products = sums * out_channels // in_channels
+    return weights + lines + sums + products + steps.outputs * products
 
 
 def conv2d(
@@ -128,11 +129,14 @@ def conv2d(
     input_BHWI = input_BIHW.permute(0, 2, 3, 1)
     batch, *in_size, in_channels = input_BHWI.shape
     out_channels, _, *kernel = weight_OIkl.shape
-    height, width = _out_size(in_size, kernel, padding, dilation)
+    height, width = (
+        side + 2 * zeros - step * (taps - 1)
+        for side, taps, zeros, step in zip(in_size, kernel, padding, dilation, strict=True)
+    )
     steps = filtering(kernel[0])
     output_BhwO = input_BHWI.new_empty(batch, height, width, out_channels)
-    block_bytes = batch * dilation[0] * in_size[1] * in_channels * input_BHWI.itemsize
-    band_rows = steps.outputs * dilation[0] * max(1, BAND_BYTES // block_bytes)
+    line_bytes = batch * dilation[0] * in_size[1] * in_channels * input_BHWI.itemsize
+    band_rows = steps.outputs * dilation[0] * _blocks_of_a_band(line_bytes)
     for channel in range(0, out_channels, BLOCK_CHANNELS):
         channels = slice(channel, channel + BLOCK_CHANNELS)
         weights = _sums_of_weights(steps, weight_OIkl[channels])
@@ -144,13 +148,9 @@ def conv2d(
     return output_BhwO.permute(0, 3, 1, 2)
 
 
-def working_bytes(weight_OIkl: Sequence[int]) -> int:
-    """What `conv2d` takes in float32 at most beside input, weight and output, for a weight of this shape."""
-    out_channels, in_channels, *kernel = weight_OIkl
-    steps, out_channels = filtering(kernel[0]), min(out_channels, BLOCK_CHANNELS)
-    weights = (steps.products + 1) * out_channels * in_channels * kernel[1] * torch.float32.itemsize
-    products = BAND_BYTES * out_channels // in_channels
-    return weights + steps.outputs * BAND_BYTES + BAND_BYTES + products + steps.outputs * products
+def _blocks_of_a_band(line_bytes: int) -> int:
+    """Each takes one line, of interleaved rows, of sums of inputs."""
+    return max(1, BAND_BYTES // line_bytes)
 
 
 def _sums_of_weights(steps: Filtering, weight_OIkl: Tensor) -> Tensor:
@@ -176,9 +176,8 @@ def _band(
     num_blocks = -(-(rows.stop - rows.start) // (steps.outputs * step))
     lines_BrdWI = _lines(input_BHWI, rows.start - padding[0], num_blocks * steps.outputs + steps.taps - 1, step)
     starts = [lines_BrdWI[:, first :: steps.outputs][:, :num_blocks] for first in range(steps.products)]
-    num_outputs, num_taps = weights_pOI1l.shape[1], weights_pOI1l.shape[-1]
-    width = input_BHWI.shape[2] + 2 * padding[1] - dilation[1] * (num_taps - 1)
-    output = input_BHWI.new_zeros(len(input_BHWI), num_blocks, steps.outputs, step, width, num_outputs)
+    width = input_BHWI.shape[2] + 2 * padding[1] - dilation[1] * (weights_pOI1l.shape[-1] - 1)
+    output = input_BHWI.new_zeros(len(input_BHWI), num_blocks, steps.outputs, step, width, weights_pOI1l.shape[1])
     if bias_O is not None:
         output += bias_O
     for number, (factors, weight_OI1l) in enumerate(zip(steps.of_inputs, weights_pOI1l, strict=True)):

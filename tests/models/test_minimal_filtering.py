@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from models import minimal_filtering
 from models.convolution import Conv2d
+from models.geometry import Layer
 from models.minimal_filtering import POINTS, conv2d, filtering, pays
 
 
@@ -69,26 +70,26 @@ def test_rounding_stays_within_some_millionths(kernel: int, dilation: int, layou
     assert error.abs().max() < 3e-5
 
 
-def conv5(in_channels: int = 512, out_channels: int = 512) -> tuple[int, ...]:
-    return out_channels, in_channels, 3, 3
+def conv5(out_channels: int = 512, padding: int = 2, dilation: int = 2) -> Layer:
+    return Layer("conv5_1", 3, dilation, padding=padding, out_channels=out_channels)
 
 
 @pytest.mark.parametrize(
-    ("weight", "image", "padding", "dilation", "expected"),
+    ("layer", "in_channels", "images", "size", "expected"),
     [
-        (conv5(), (1, 512, 45, 60), 2, 2, True),
-        (conv5(256, 256), (1, 256, 90, 120), 1, 1, True),
-        ((4096, 512, 7, 7), (1, 512, 71, 87), 0, 4, True),
-        (conv5(255), (1, 255, 45, 60), 2, 2, False),
-        (conv5(512, 255), (1, 512, 45, 60), 2, 2, False),
-        (conv5(), (1, 512, 24, 24), 2, 2, False),
-        (conv5(), (2, 512, 24, 24), 2, 2, True),
-        (conv5(), (64, 512, 1, 60), 2, 2, False),
-        (conv5(), (8, 512, 9, 60), 8, 8, False),
-        ((4096, 512, 7, 7), (4, 512, 16, 16), 12, 4, False),
-        ((4096, 4096, 1, 1), (1, 4096, 45, 60), 0, 1, False),
-        ((512, 512, 5, 5), (1, 512, 45, 60), 2, 1, False),
-        (conv5(), (99, 512, 2, 2000), 0, 2, False),
+        (conv5(), 512, 1, (45, 60), True),
+        (conv5(256, 1, 1), 256, 1, (90, 120), True),
+        (Layer("fc6", 7, 4, out_channels=4096), 512, 1, (71, 87), True),
+        (conv5(), 255, 1, (45, 60), False),
+        (conv5(255), 512, 1, (45, 60), False),
+        (conv5(), 512, 1, (24, 24), False),
+        (conv5(), 512, 2, (24, 24), True),
+        (conv5(), 512, 64, (1, 60), False),
+        (conv5(padding=8, dilation=8), 512, 8, (9, 60), False),
+        (Layer("fc6", 7, 4, padding=12, out_channels=4096), 512, 4, (16, 16), False),
+        (Layer("fc7", 1, out_channels=4096), 4096, 1, (45, 60), False),
+        (Layer("5x5", 5, padding=2, out_channels=512), 512, 1, (45, 60), False),
+        (conv5(padding=0), 512, 99, (2, 2000), False),
     ],
     ids=[
         *("conv5", "conv3", "fc6", "few channels in", "few channels out", "few results", "two images"),
@@ -96,9 +97,9 @@ def conv5(in_channels: int = 512, out_channels: int = 512) -> tuple[int, ...]:
     ],
 )
 def test_where_fewer_products_pay(
-    weight: tuple[int, ...], image: tuple[int, ...], padding: int, dilation: int, expected: bool
+    layer: Layer, in_channels: int, images: int, size: tuple[int, int], expected: bool
 ) -> None:
-    assert pays(weight, image, 2 * (padding,), 2 * (dilation,)) == expected
+    assert pays(layer, in_channels, images, size) == expected
 
 
 @pytest.fixture
@@ -137,11 +138,12 @@ def test_a_layer_takes_them_where_nothing_learns(filtered: list[str]) -> None:
         Conv2d(4, 4, 3, padding=1, groups=2),
         Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
         Conv2d(4, 4, 3, padding="same"),
+        Conv2d(4, 4, 3, padding=(1, 2)),
         Conv2d(4, 4, 3, padding=1).double(),
         Conv2d(4, 4, 3, padding=1).bfloat16(),
         Conv2d(4, 4, 3, padding=1).to("meta"),
     ],
-    ids=["stride", "groups", "reflect", "same", "float64", "bfloat16", "another device"],
+    ids=["stride", "groups", "reflect", "same", "two paddings", "float64", "bfloat16", "another device"],
 )
 @torch.no_grad()
 def test_other_layers_are_the_librarys(layer: Conv2d, filtered: list[str]) -> None:
