@@ -26,7 +26,7 @@ BAND_BYTES = 2**22  # of the sums of inputs for one product, at least a line of 
 BLOCK_CHANNELS = 512  # of output channels whose sums of weights are held at a time
 # Below, and with hardly fewer products, the sums of inputs or of weights cost what they save (docs/experiments.md).
 FEWEST_CHANNELS = 256
-FEWEST_RESULTS = 1024  # of a channel
+FEWEST_RESULTS = 2048  # of a channel
 LARGEST_SHARE = 0.75
 
 

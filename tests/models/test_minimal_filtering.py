@@ -83,7 +83,7 @@ def conv5(out_channels: int = 512, padding: int = 2, dilation: int = 2) -> Layer
         (conv5(), 255, 1, (45, 60), False),
         (conv5(255), 512, 1, (45, 60), False),
         (conv5(), 512, 1, (24, 24), False),
-        (conv5(), 512, 2, (24, 24), True),
+        (conv5(), 512, 4, (24, 24), True),
         (conv5(), 512, 64, (1, 60), False),
         (conv5(padding=8, dilation=8), 512, 8, (9, 60), False),
         (Layer("fc6", 7, 4, padding=12, out_channels=4096), 512, 4, (16, 16), False),
@@ -92,7 +92,7 @@ def conv5(out_channels: int = 512, padding: int = 2, dilation: int = 2) -> Layer
         (conv5(padding=0), 512, 99, (2, 2000), False),
     ],
     ids=[
-        *("conv5", "conv3", "fc6", "few channels in", "few channels out", "few results", "two images"),
+        *("conv5", "conv3", "fc6", "few channels in", "few channels out", "few results", "four images"),
         *("rows that need one tap", "rows that fill half a block", "fc6 mostly on zeros", "1x1", "5x5", "empty"),
     ],
 )
