@@ -11,8 +11,18 @@ def notices(config: Config) -> list[str]:
     lines = []
     for name in config.stages:
         stage: StageConfig = getattr(config.stage, name)
-        lines += _kept_maps(name, stage, config) + _warmup(name, stage)
+        lines += _defaults(name, stage) + _kept_maps(name, stage, config) + _warmup(name, stage)
     return lines
+
+
+def _defaults(name: str, stage: StageConfig) -> list[str]:
+    """A recipe need not know each stage that `stages` may name."""
+    if stage != StageConfig():
+        return []
+    return [
+        f"stage.{name}: the recipe leaves all of it at its defaults: {stage.steps} steps of {stage.batch} images, "
+        f"{stage.optimizer.name} at {stage.lr:g}; --cfg job -p stage.{name} prints them"
+    ]
 
 
 def _kept_maps(name: str, stage: StageConfig, config: Config) -> list[str]:

@@ -11,7 +11,6 @@ import torch
 from assembly import code_identity
 from assembly.feed import Feed
 from configs.compose import compose
-from configs.notices import notices
 from data.build import open_images
 from data.loaders import validation_batches
 from engine.evaluation.evaluate import certify_identity, evaluate
@@ -135,28 +134,6 @@ def test_the_bytes_that_are_announced_are_those_that_are_written(tmp_path: Path)
     written = [path for path in tmp_path.glob("maps-*/*.npy")]
     headers = 128 * (2 + 5 * (1 + 4))  # of .npy: two stores; one tile at half, four at full size, of five images
     assert sum(path.stat().st_size for path in written) == claimed[0] + headers
-
-
-def test_what_kept_maps_leave_out_is_said() -> None:
-    words = ["stage.context.maps=cached", "data.augment.color=0.4", "data.augment.rotation_deg=5"]
-    (notice,) = notices(compose([*words, "data.augment.scale_min=1", "data.augment.scale_max=1"]))
-    assert "of data.augment it leaves out rotation, color; stage.context.maps=computed" in notice
-    assert notices(compose([*words, "stage.context.maps=computed"])) == []
-    (notice,) = notices(compose([*words, "stage.context.maps=computed", "stage.context.kept_versions=2"]))
-    assert notice == "stage.context.kept_versions=2: of maps=cached alone; this stage keeps none"
-    versions = "stage.context.kept_versions=2"
-    assert notices(compose([*words, versions])) == []
-    assert notices(compose([*words, versions, "data.augment.class_balance=0.5"])) == []
-    others = ["data.augment.gamma=0.4", "data.augment.vertical_mirror=true", "data.augment.class_balance=0.5"]
-    (notice,) = notices(compose([*words, *others]))
-    assert "it leaves out rotation, color, vertical_mirror, gamma; " in notice
-
-
-def test_a_stage_may_be_shorter_than_its_warm_up_and_says_so() -> None:
-    words = ["stage.joint.schedule.warmup_steps=20", "data.augment.color=0"]
-    assert notices(compose([*words, "stage.joint.steps=20"])) == []
-    (notice,) = notices(compose([*words, "stage.joint.steps=5"]))
-    assert notice.startswith("stage.joint: the warm-up of 20 steps is longer than the stage's 5")
 
 
 @pytest.mark.parametrize("blocks", [0, 2, 6])

@@ -17,6 +17,7 @@ from configs.schema import (
     ContextConfig,
     EvalConfig,
     Padding,
+    StagesConfig,
 )
 from engine.sweeps.plan import GROUPS as HOW_TO_SWEEP
 
@@ -246,7 +247,7 @@ def _keys(group: str) -> set[str]:
 
 def test_debug_one_step_takes_one_step_of_one_image_in_every_stage(tmp_path: Path) -> None:
     config = compose(["experiment=voc_aug", f"data.root={tmp_path}", f"data.sbd_root={tmp_path}", "debug=one_step"])
-    for settings in (config.stage.frontend, config.stage.context, config.stage.joint):
+    for settings in (getattr(config.stage, name) for name in StagesConfig.model_fields):
         assert (settings.steps, settings.batch, settings.accumulation, settings.validate_steps) == (1, 1, 1, 1)
     assert config.data.limit == 1 and config.stage.joint.lr == 1e-5
 
