@@ -2,7 +2,7 @@
 # make train    set-up, then train all three stages on the built-in scenes; ARGS="experiment=camvid data.root=DIR"
 # make test     set-up, then the tests; ARGS="--precision=float32|bfloat16" is what precision=auto means (float32)
 # make test-all the slow tests, too
-# make torture  kills, damaged files and images, the resume matrix, ranks: half an hour; ARGS="--scale=0.05" for a look
+# make torture  kills, damaged files and images, the resume matrix, ranks: 10 to 30 minutes; ARGS="--scale=0.05" for a look
 # make bench    speed, ours against alternatives and limits, under 40 minutes; ARGS="--quick --only='fc6*'" for a look
 # make check    format, lint, types, tests
 # make format   rewrite the files the way `make check` wants them

@@ -22,7 +22,7 @@ _keeps = False  # this process
 def keep_freed_memory() -> bool:
     """Have this process keep what it frees from now on; False where that cannot be had. What it forks does not.
 
-    The largest moment takes up to a fifth more, for large blocks now leave gaps, too. Who has set an environment
+    The largest moment takes up to a quarter more, for large blocks now leave gaps, too. Who has set an environment
     variable for glibc's allocator, such as MALLOC_MMAP_MAX_, has decided otherwise.
     """
     global _keeps
