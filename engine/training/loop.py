@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -35,10 +35,20 @@ class DivergedError(UserError):
 
 @dataclass
 class LossWatch:
-    """Compares the loss with ln(C), what guessing costs."""
+    """Compares the loss with ln(C), what guessing costs.
+
+    Its average begins there, so that no single batch ends a run, nor the first after it was resumed.
+    """
 
     num_classes: int
-    running: float | None = None
+    running: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.running = self.guessing
+
+    @property
+    def guessing(self) -> float:
+        return math.log(self.num_classes)
 
     def check(self, loss: float, norm: float, progress: Progress, lr: float) -> None:
         where = f"{progress.stage} step {progress.step + 1}, learning rate {lr:.2e}"
@@ -49,11 +59,12 @@ class LossWatch:
         )
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergedError(f"training diverged at {where}: loss {loss}, gradient norm {norm}: {advice}")
-        self.running = loss if self.running is None else self.running + (loss - self.running) / RUNNING_STEPS
-        limit = DIVERGED_FACTOR * math.log(self.num_classes)
-        if self.running > limit:
-            raise DivergedError(f"training diverged at {where}: the loss stays near {self.running:.1f}, guessing costs "
-                                f"{math.log(self.num_classes):.2f}: {advice}")  # fmt: skip
+        self.running += (loss - self.running) / RUNNING_STEPS
+        if self.running > DIVERGED_FACTOR * self.guessing:
+            raise DivergedError(
+                f"training diverged at {where}: the loss, {self.running:.1f} on average of late, is far above "
+                f"{self.guessing:.2f}, which guessing costs: {advice}"
+            )
 
 
 @dataclass

@@ -76,6 +76,7 @@ def test_a_loss_far_above_guessing_and_one_that_is_no_number_stop_the_run() -> N
     with pytest.raises(DivergedError, match=r"frontend step 42, learning rate 1\.00e-03.*stage\.frontend\.lr"):
         for _ in range(20):
             watch.check(60.0, 1.0, progress, 1e-3)
+    LossWatch(num_classes=2).check(2.9, 1.0, progress, 1e-3)  # one batch says little, after a pause as well
     for loss, norm in ((float("nan"), 1.0), (1.0, float("inf"))):
         with pytest.raises(DivergedError):
             LossWatch(num_classes=11).check(loss, norm, progress, 1e-3)
