@@ -10,15 +10,16 @@ from typing import Any
 
 from configs.errors import DamagedFileError, cannot_write
 from engine.runs import checkpoint
-from engine.runs.changes import flatten
+from engine.runs.changes import ALWAYS_FREE_CACHE, flatten
 from engine.runs.files import CannotWriteError, locked
 from engine.runs.header import RunHeader
 
 KEY_LENGTH = 20  # hexadecimal digits of a file's name
 # What the front end's training does not depend on; of the machine, `header.runtime` says what matters.
 UNRELATED = (
-    *("experiment", "stages", "resume", "run.", "cache.", "runtime.", "data.download"),
+    *("experiment", "stages", "resume", "run.", "runtime.", "data.download"),
     *("model.context.", "stage.context.", "stage.warmup.", "stage.joint."),
+    *ALWAYS_FREE_CACHE,
 )
 
 
