@@ -1,11 +1,10 @@
 """Whether the images go with the crops of the stages, and what is kept of them with the cache."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from assembly.audit_feed import audit_feed
-from assembly.feed import Feed
 from configs.errors import UserError
 from configs.schema import CROP_MULTIPLE_PX, Config, StageConfig
 from data.audit.findings import Finding, Place, listing
@@ -22,12 +21,11 @@ def size_findings(config: Config, train: Split, val: Split) -> Iterator[Finding]
     """Of the stages to come; what a stage would refuse only when it begins is an error here."""
     yield from _small_images(config, train)
     yield from _large_images(config, train)
-    for stage in config.stages:
-        settings: StageConfig = getattr(config.stage, stage)
-        if settings.maps == "cached":
-            yield from _kept_maps(config, stage, settings, train, val)
-    without = "set cache.images=false"
-    yield from _cache_size(config, train, val, lambda feed: feed.check_kept_images(), without)
+    if "context" in config.stages and config.stage.context.maps == "cached":  # others cut crops, of any size
+        context, cut = _holding_all(config, config.stage.context, train)
+        yield from cut
+        config = config.model_copy(update={"stage": config.stage.model_copy(update={"context": context})})
+    yield from _cache_size(config, train, val)
 
 
 def _small_images(config: Config, train: Split) -> Iterator[Finding]:
@@ -65,27 +63,23 @@ def _seen_sizes(config: Config, split: Split) -> dict[int, tuple[int, int]]:
     return {i: resized_size(config.data.resize, record.image.size_px) for i, record in records if record.image}
 
 
-def _kept_maps(config: Config, stage: str, settings: StageConfig, train: Split, val: Split) -> Iterator[Finding]:
-    if stage == "context":  # the others cut crops from the maps of images of any size
-        settings, cut = _holding_all(config, settings, train)
-        yield from cut
-    without = f"set stage.{stage}.maps=computed"
-    yield from _cache_size(config, train, val, lambda feed: feed.check_kept_maps(stage, settings), without)
-
-
-def _cache_size(
-    config: Config, train: Split, val: Split, check: Callable[[Feed], None], without: str
-) -> Iterator[Finding]:
-    """What the check says of a feed; `without` says how to do without what it is about."""
+def _cache_size(config: Config, train: Split, val: Split) -> Iterator[Finding]:
     train_set, val_set = _as_if_readable(train), _as_if_readable(val)
     if train_set is None or val_set is None:
         return
     try:
-        check(audit_feed(config, train_set, val_set, log=lambda line: None))
+        audit_feed(config, train_set, val_set, log=lambda line: None).check_cache()
     except CacheTooSmall as error:
         what = str(error).partition("; ")[0]
-        advice = f"remove folders there, {without}, or add"
+        kept = [f"stage.{stage}.maps=computed" for stage in config.stages if _keeps_maps(config, stage)]
+        kept += ["cache.images=false"] * config.cache.images
+        advice = f"remove folders there, set {' or '.join(kept)}, or add"
         yield Finding("error", "cache_size", "", what, advice, overrides=[f"cache.max_gb={error.required_gb:g}"])
+
+
+def _keeps_maps(config: Config, stage: str) -> bool:
+    settings: StageConfig = getattr(config.stage, stage)
+    return settings.maps == "cached"
 
 
 def _holding_all(config: Config, settings: StageConfig, train: Split) -> tuple[StageConfig, list[Finding]]:

@@ -1,20 +1,28 @@
 """What results on disk depend on beside their settings: our own code, and the versions of the libraries."""
 
 import ast
-from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 
 from configs.files import FOLDER
 
 # Whose bits decide those of the kept maps, and those of a trained front end.
-MAPS_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training/losses.py")
+COMPUTING = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/runtime.py", "assembly/kept_maps.py")
+MAPS_CODE = (*COMPUTING, "engine/training/losses.py")
 LABELS_CODE = ("data",)
-TRAINING_CODE = ("data", "models", "engine/evaluation", "engine/gpu.py", "engine/training")
+TRAINING_CODE = (
+    *COMPUTING,
+    "engine/training",
+    "engine/process/ranks.py",
+    "assembly/feed.py",
+    "assembly/class_statistics.py",
+)
 LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless", "albumentations")
 
 
-def made_by(code: Sequence[str]) -> dict[str, str]:
+@cache
+def made_by(code: tuple[str, ...]) -> dict[str, str]:
     """The versions of the libraries, and a SHA-256 of our own code, that results on disk depend on.
 
     `code` names files and folders of the project. What is hashed is their syntax tree, so that a comment or a line

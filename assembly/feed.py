@@ -11,9 +11,10 @@ from data.balance import ClassBalance
 from data.build import image_sizes
 from data.class_counts import Counts, open_counts
 from data.dataset import ImageSet
-from data.kept_images import open_kept_images, refuse_too_many
+from data.kept_images import images_to_keep, open_kept_images
 from data.loaders import AS_IT_IS, train_batches
 from data.resize import resized_size
+from data.store import refuse_too_many
 from data.transforms import TrainTransform
 from engine.contracts import KeptMaps, TrainBatches
 
@@ -67,24 +68,32 @@ class Feed(Sources):
     def _images_identity(self) -> dict[str, Any]:
         return {"images": self.identity_of(self.train_set), "made_by": made_by(LABELS_CODE)}
 
-    def check_kept_images(self) -> None:
-        """Refuse now what would be refused once an earlier stage has trained. See `refuse_too_many`."""
-        reads_images = any(getattr(self.config.stage, stage).maps == "computed" for stage in self.config.stages)
-        if self.config.cache.images and reads_images:
-            refuse_too_many(self.config.cache, self._images_identity, self.train_set, self.config.data.resize)
+    def check_cache(self) -> None:
+        """Refuse now what would be refused once an earlier stage has trained.
+
+        Raises UserError for images that a crop would cut, and for more maps and images than the cache may take.
+        """
+        settings: dict[str, StageConfig] = {stage: getattr(self.config.stage, stage) for stage in self.config.stages}
+        needed = dict[str, int]()
+        for stage, of_stage in settings.items():
+            if of_stage.maps == "cached":
+                needed |= kept_feed(self, stage, of_stage).to_keep()
+        if self.config.cache.images and any(of_stage.maps == "computed" for of_stage in settings.values()):
+            resize = self.config.data.resize
+            needed |= images_to_keep(self.config.cache, self._images_identity, self.train_set, resize)
+        refuse_too_many(self.config.cache, needed)
 
     def kept_maps(self, stage: str, settings: StageConfig) -> KeptMaps | None:
         """Maps for scoring in a stage that is about to begin; None if they are computed every time."""
         return kept_feed(self, stage, settings).windows() if settings.maps == "cached" else None
 
-    def check_kept_maps(self, stage: str, settings: StageConfig) -> None:
-        """Refuse now what would be refused once an earlier stage has trained. See `KeptFeed.refuse_too_many`."""
-        if settings.maps == "cached":
-            kept_feed(self, stage, settings).refuse_too_many()
-
     def kept_map_bytes(self, stage: str, settings: StageConfig) -> int:
         """Of the files of maps that a stage with maps=cached learns from."""
         return kept_feed(self, stage, settings).bytes_to_learn
+
+    def scored_after(self, stage: str, settings: StageConfig) -> int | None:
+        """What scoring begins with: images (0), the maps after so many blocks, or class maps (None)."""
+        return kept_feed(self, stage, settings).scored_after() if settings.maps == "cached" else 0
 
     @cached_property
     def val_sizes(self) -> list[tuple[int, int]]:

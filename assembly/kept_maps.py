@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,12 @@ from data.dataset import ImageSet
 from data.features import ImageMaps, MapStore, open_store, open_windows
 from data.loaders import WHOLE, whole_batches
 from data.resize import resized_size
-from data.store import claim_of, is_kept
+from data.store import to_keep
 from data.stored_types import to_stored
 from data.transforms import Completed, WholeTransform, holding_all, in_cells, refuse_cut
 from data.versions import Versions
 from engine.contracts import KeptMaps, TrainBatches, WindowMapper
-from engine.evaluation.blocks import frontend_maps_in_blocks
+from engine.evaluation.blocks import frontend_maps_in_blocks, maps_after_blocks
 from engine.evaluation.inference import view_of
 from engine.evaluation.recorded_maps import RecordedMaps
 from engine.training.losses import CrossEntropy
@@ -70,6 +70,7 @@ class KeptFeed:
     """Maps to learn from, and to score, of a stage about to begin, whose settings `stage` are."""
 
     sources: Sources
+    name: str  # of the stage
     stage: StageConfig
     frozen: Frozen
     earlier: "KeptFeed | None" = None  # of a stage before, whose blocks are as they were then
@@ -99,15 +100,43 @@ class KeptFeed:
         )
         return KeptMaps(maps, self.frozen.blocks)
 
-    def refuse_too_many(self) -> None:
-        """Refuse now what would be refused once an earlier stage has trained.
+    def to_keep(self) -> dict[str, int]:
+        """Bytes of what the cache still lacks, by its folder's name; while nobody can know that, by the stage's.
 
-        Raises UserError for images that the crop would cut, and for more maps than the cache may take.
+        Raises UserError for images that the crop would cut.
         """
-        to_learn = self._class_map_bytes() if self.frozen.blocks is None else self._block_map_bytes()
-        sizes = {} if self.earlier or self._has_windows else Counter(self._sizes(self.sources.val_set))
-        to_score = sum(count * self._window_bytes(size_px) for size_px, count in sizes.items())
-        claim_of(self._config.cache)(to_learn + to_score)
+        if self._is_known:
+            return self._lacking()
+        return {
+            f"maps-of-{self.name}-to-learn": self.bytes_to_learn,
+            f"maps-of-{self.name}-to-score": self._score_bytes,
+        }
+
+    def scored_after(self) -> int | None:
+        """Of how many blocks the maps are read to score, None: of the front end; 0 while some must be computed."""
+        if self._lacking():
+            return 0
+        return self.frozen.blocks if self.earlier is None else self.earlier.frozen.blocks
+
+    def _lacking(self) -> dict[str, int]:
+        lacking = to_keep(self._config.cache, self._identity_to_learn, self.bytes_to_learn)
+        if self.earlier is None:
+            lacking |= to_keep(self._config.cache, self._window_identity, self._score_bytes)
+        return lacking
+
+    @property
+    def _score_bytes(self) -> int:
+        """Of the maps to score, unless an earlier stage keeps them."""
+        sizes = {} if self.earlier else Counter(self._sizes(self.sources.val_set))
+        return sum(count * self._window_bytes(size_px) for size_px, count in sizes.items())
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the weights of the frozen layers are there, and no stage before this one changes them."""
+        stages, blocks = self._config.stages, self.frozen.blocks
+        before = [getattr(self._config.stage, name) for name in stages[: stages.index(self.name)] if name != "context"]
+        is_final = not before if blocks is None else all(stage.frozen_blocks >= blocks for stage in before)
+        return is_final and not self._model.mean_rgb.is_meta
 
     @property
     def bytes_to_learn(self) -> int:
@@ -117,14 +146,7 @@ class KeptFeed:
     # Class maps of whole images.
 
     def _class_maps(self) -> MapStore:
-        identity: dict[str, Any] = {
-            **self._identity(self.sources.train_set, self.frozen.dtype),
-            "crop_px": self.stage.crop_px,
-            **self._versions.identity,
-            **({"from_blocks": self._blocks.frozen.blocks} if self._blocks else {}),
-            "targets": [self.stage.loss.grid, self._model.stride, self._model.node_offset_px],
-        }
-        num_images = len(self.sources.train_set)
+        identity, num_images = self._identity_to_learn, len(self.sources.train_set)
         return open_store(
             self._config.cache, identity, self._image_maps, num_images, self.sources.log, self.sources.locked
         )
@@ -147,7 +169,7 @@ class KeptFeed:
         if self._blocks is not None:
             yield from self._image_maps_of(self._blocks._block_maps(), loss)
             return
-        for images_MB3HW, labels_MBHW in self._whole(holding_all(self.stage.crop_px), self._config.validation.batch):
+        for images_MB3HW, labels_MBHW in self._whole(holding_all(self.stage.crop_px)):
             maps = [self._maps(images).float().cpu() for images in images_MB3HW]
             targets = [loss.targets(labels).to(torch.uint8) for labels in labels_MBHW]
             yield from map(ImageMaps, torch.stack(maps, 1).numpy(), torch.stack(targets, 1).numpy())
@@ -166,12 +188,12 @@ class KeptFeed:
 
     def _image_maps_of(self, block_maps: BlockMaps, loss: CrossEntropy) -> Iterator[ImageMaps]:
         self._model.eval()
-        device, layout = self.sources.runtime.device, block_maps.layout
+        device, layout, rest = self.sources.runtime.device, block_maps.layout, partial(maps_after_blocks, self._model)
         with torch.inference_mode(), self.sources.runtime.autocast():
             for index in range(len(layout.size_N2)):
                 self.sources.check()
                 versions = [block_maps.whole(index, version) for version in range(layout.versions)]
-                maps = [one.frontend_maps(self._model.frontend_maps, device).float().cpu() for one in versions]
+                maps = [one.frontend_maps(rest, device).float().cpu() for one in versions]
                 targets = [loss.targets(one.labels_BHW).to(torch.uint8) for one in versions]
                 yield ImageMaps(torch.cat(maps).numpy(), torch.cat(targets).numpy())
 
@@ -183,17 +205,10 @@ class KeptFeed:
             self.sources.log(
                 f"cache.precision={precision}: values of kept maps change by up to {torch.finfo(kept).eps / 2:.2%}"
             )
-        identity, compute = self._block_identity, self._image_block_maps
+        identity, compute = self._identity_to_learn, self._image_block_maps
         return open_block_maps(
             self._config.cache, identity, compute, self._layout(), self.sources.log, self.sources.locked
         )
-
-    def _block_map_bytes(self) -> int:
-        return 0 if self._has_block_maps else self._layout().num_bytes
-
-    @property
-    def _block_identity(self) -> dict[str, Any]:
-        return {**self._identity(self.sources.train_set, self.frozen.dtype), **self._versions.identity}
 
     def _layout(self) -> Layout:
         assert self.frozen.blocks is not None, "class maps lie otherwise"
@@ -209,7 +224,7 @@ class KeptFeed:
         )
 
     def _image_block_maps(self) -> Iterator[ImageBlockMaps]:
-        for images_MB3HW, labels_MBHW in self._whole(in_cells(self._model.stride), batch=1):
+        for images_MB3HW, labels_MBHW in self._whole(in_cells(self._model.stride)):
             maps = torch.cat([self._maps(images).permute(0, 2, 3, 1) for images in images_MB3HW])
             yield ImageBlockMaps(maps, torch.cat(labels_MBHW))
 
@@ -250,21 +265,11 @@ class KeptFeed:
 
     # Of both.
 
-    @property
-    def _has_block_maps(self) -> bool:
-        return self._is_known and is_kept(self._config.cache, self._block_identity)
+    def _whole(self, completed: Completed) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        """Every version of each image and its labels, while the network is asked and does not learn.
 
-    @property
-    def _has_windows(self) -> bool:
-        return self._is_known and is_kept(self._config.cache, self._window_identity)
-
-    @property
-    def _is_known(self) -> bool:
-        """Of a front end that is still to be trained, and of a network without weights, nothing can be kept yet."""
-        return self.frozen.blocks is not None and not self._model.mean_rgb.is_meta
-
-    def _whole(self, completed: Completed, batch: int) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-        """Every version of the images and labels of every batch, while the network is asked and does not learn."""
+        One by one: what the batch is, decides last bits.
+        """
         versions = self._versions
         transform = WholeTransform(versions.changes, self._model.margin_px, completed, versions.mirror)
         epochs = max(1, versions.drawn)
@@ -273,7 +278,7 @@ class KeptFeed:
             for whole in whole_batches(
                 self.sources.train_set,
                 transform,
-                batch=batch,
+                batch=1,
                 workers=self._config.runtime.workers,
                 epochs=epochs,
                 resize=self._config.data.resize,
@@ -293,6 +298,18 @@ class KeptFeed:
         """Height and width at which the network sees each image."""
         return [resized_size(self._config.data.resize, size_px) for size_px in image_sizes(images)]
 
+    @property
+    def _identity_to_learn(self) -> dict[str, Any]:
+        identity = {**self._identity(self.sources.train_set, self.frozen.dtype), **self._versions.identity}
+        if self.frozen.blocks is not None:
+            return identity
+        return {
+            **identity,
+            "crop_px": self.stage.crop_px,
+            **({"from_blocks": self._blocks.frozen.blocks} if self._blocks else {}),
+            "targets": [self.stage.loss.grid, self._model.stride, self._model.node_offset_px],
+        }
+
     def _identity(self, images: ImageSet, dtype: torch.dtype) -> dict[str, Any]:
         """Of maps of these images, which are kept in this type."""
         machine = {key: value for key, value in self.sources.runtime.to_plain().items() if key != "processes"}
@@ -303,7 +320,7 @@ class KeptFeed:
             "blocks": self.frozen.blocks,
             "margin_px": self._model.margin_px,
             "dtype": str(dtype),
-            "runtime": machine,
+            "runtime": {**machine, "processor": self.sources.runtime.processor},
             "made_by": made_by(MAPS_CODE),
         }
 
@@ -324,15 +341,16 @@ def kept_feed(sources: Sources, stage: str, settings: StageConfig) -> KeptFeed:
     """Of a stage that keeps maps; they are those of the network as it is when they are asked for."""
     precision, protocol = sources.config.cache.precision, sources.config.validation.protocol
     kept = DTYPES[sources.runtime.precision if precision == "auto" else precision]
-    scored = torch.float32 if precision == "auto" and protocol == "authors" else kept  # as they are computed
+    as_computed = precision in ("auto", sources.runtime.precision)
+    scored = torch.float32 if as_computed and protocol == "authors" else kept  # it computes in float32
 
-    def of_blocks(settings: StageConfig) -> KeptFeed:
-        return KeptFeed(sources, settings, Frozen(sources.model, settings.frozen_blocks, kept, scored))
+    def of_blocks(name: str, settings: StageConfig) -> KeptFeed:
+        return KeptFeed(sources, name, settings, Frozen(sources.model, settings.frozen_blocks, kept, scored))
 
     if stage != "context":
-        return of_blocks(settings)
+        return of_blocks(stage, settings)
     stages = sources.config.stages
-    before = [getattr(sources.config.stage, name) for name in stages[: stages.index(stage)]]
+    before = [(name, getattr(sources.config.stage, name)) for name in stages[: stages.index(stage)]]
     is_exact = precision in ("auto", "float32", sources.runtime.precision)
-    earlier = next((of_blocks(other) for other in before if other.maps == "cached" and is_exact), None)
-    return KeptFeed(sources, settings, Frozen(sources.model, None, torch.float32, torch.float32), earlier)
+    earlier = next((of_blocks(*other) for other in before if other[1].maps == "cached" and is_exact), None)
+    return KeptFeed(sources, stage, settings, Frozen(sources.model, None, torch.float32, torch.float32), earlier)

@@ -12,11 +12,11 @@ from engine.evaluation.inference import round_up
 from engine.memory import available_bytes, taken_bytes
 from engine.runtime import Runtime
 from models import geometry
+from models.cost import FLOAT_BYTES
 from models.layers import frontend_layers
 from models.memory import Setting, StageMemory, scoring_memory, stage_memory
 
 MIB = 2**20
-FLOAT_BYTES = 4
 LIBRARIES = 55 * MIB  # code and buffers that become resident with a CPU's first step; measured, benchmarks/memory.py
 SCORING_GAPS = 0.5  # of what scoring takes, in the heap of a CPU; measured, benchmarks/memory.py
 BANDS = 3  # of the probabilities at pixels: interpolated along one axis, along both, and of another view
@@ -61,9 +61,11 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Forecaster:
-    """Of the stages of one run on this machine."""
+    """Of the stages of one run on this machine, and what is there when a stage begins."""
 
     feed: Feed
+    has_state: bool = False  # of the optimizer
+    scored_after: int | None = 0  # which maps to score are on disk, see `Feed.scored_after`
 
     def lines(self, stage: str, settings: StageConfig, has_state: bool) -> Iterator[str]:
         """To be asked when a stage's network and, with `has_state`, its optimizer's state are in memory.
@@ -71,15 +73,14 @@ class Forecaster:
         A second line, where memory is short, is a warning.
         """
         runtime = self.feed.runtime
+        there = replace(self, has_state=has_state, scored_after=self.feed.scored_after(stage, settings))
         taken, available = taken_bytes(runtime.device), available_bytes(runtime.device)
-        forecast = self.forecast(stage, settings, taken or 0)
-        if has_state:
-            forecast = replace(forecast, memory=replace(forecast.memory, optimizer=0))
+        forecast = there.forecast(stage, settings, taken or 0)
         yield forecast.line()
         if available is not None:
             available //= 1 if runtime.device.type == "cuda" else runtime.ranks.local_size
             if forecast.to_come > available:
-                yield self._warning(stage, settings, forecast, available)
+                yield there._warning(stage, settings, forecast, available)
 
     def forecast(
         self, stage: str, settings: StageConfig, taken: int = 0, *, is_bfloat16: bool | None = None
@@ -87,6 +88,8 @@ class Forecaster:
         """`is_bfloat16`: in another precision than the run's."""
         setting = self._setting(stage, settings, is_bfloat16)
         memory, scoring, is_on_cpu = stage_memory(setting), self._scoring(setting), setting.device == "cpu"
+        if self.has_state:
+            memory = replace(memory, optimizer=0)
         scoring += int(is_on_cpu * SCORING_GAPS * scoring)
         return Forecast(
             memory=memory,
@@ -112,7 +115,7 @@ class Forecaster:
         """On a CPU, of the files of kept maps what the stage reads at most."""
         if setting.stage.maps == "computed" or setting.device == "cuda":
             return 0
-        read = setting.stage.steps * setting.stage.accumulation * stage_memory(setting).inputs
+        read = setting.stage.steps * stage_memory(setting).inputs
         return min(self.feed.kept_map_bytes(setting.name, setting.stage), read)
 
     def _scoring(self, setting: Setting) -> int:
@@ -133,7 +136,7 @@ class Forecaster:
         if math.prod(window_px) > LARGEST_BLOCK_PX:  # what the context module takes of the whole map is far less
             window_px = [math.isqrt(LARGEST_BLOCK_PX)] * 2
         pixels = setting.images * setting.num_classes * math.prod(size_px)
-        return scoring_memory(setting, window_px) + BANDS * min(BAND_ELEMENTS, pixels) * FLOAT_BYTES
+        return scoring_memory(setting, window_px, self.scored_after) + BANDS * min(BAND_ELEMENTS, pixels) * FLOAT_BYTES
 
     def _warning(self, stage: str, settings: StageConfig, forecast: Forecast, available: int) -> str:
         needs = (

@@ -27,9 +27,7 @@ def plan_of(config: Config, run: Run, feed: Feed) -> Plan:
     is_trained_elsewhere = shared is not None and shared.path.exists()
     if run.progress.stage == config.stages[0] and not is_trained_elsewhere:
         with naming_audit():
-            for stage in config.stages:
-                feed.check_kept_maps(stage, getattr(config.stage, stage))
-            feed.check_kept_images()
+            feed.check_cache()
     return Plan(
         stages=config.stages,
         settings={stage: stage_settings(stage, getattr(config.stage, stage), header) for stage in config.stages},
@@ -54,7 +52,7 @@ def shared_frontend(config: Config, run: Run, feed: Feed) -> SharedFrontend:
     """
     files = [file_identity(images, meaning(config.data)) for images in (feed.train_set, feed.val_set)]
     files += [stamp(Path(file)) for file in (config.model.pretrained, config.init.checkpoint) if file]
-    root = Path(config.cache.root)
-    shared = SharedFrontend.of(root, run.header, files, made_by(TRAINING_CODE), feed.log, feed.check)
+    root, made = Path(config.cache.root), {**made_by(TRAINING_CODE), "processor": feed.runtime.processor}
+    shared = SharedFrontend.of(root, run.header, files, made, feed.log, feed.check)
     is_its_own = run.resumed is None or run.resumed.get("frontend_key") == shared.key
     return replace(shared, may_publish=is_its_own)

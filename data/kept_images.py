@@ -16,7 +16,7 @@ from data.dataset import ImageSet
 from data.labels import ClassSet, Labels
 from data.loaders import whole_batches
 from data.resize import resized_size
-from data.store import Claim, Locked, Log, claim_of, is_kept, kept_folder
+from data.store import Claim, Locked, Log, kept_folder, to_keep
 from data.transforms import NoTransform
 
 IMAGES, LABELS, SIZES = "images.bin", "labels.bin", "sizes.npy"
@@ -97,11 +97,13 @@ def open_kept_images(
     return KeptImages(images, np.load(folder / SIZES), colors, ids)
 
 
-def refuse_too_many(config: CacheConfig, identity: Mapping[str, Any], images: ImageSet, resize: ResizeConfig) -> None:
-    """Refuse now what `open_kept_images` would. Raises UserError for more bytes than the cache may take."""
-    if not is_kept(config, _with_resize(identity, resize), kind="images"):
-        sizes_px = (resized_size(resize, size_px) for size_px in image_sizes(images))
-        claim_of(config, "images")(BYTES_A_PIXEL * sum(height * width for height, width in sizes_px))
+def images_to_keep(
+    config: CacheConfig, identity: Mapping[str, Any], images: ImageSet, resize: ResizeConfig
+) -> dict[str, int]:
+    """The bytes that `open_kept_images` would write. See `store.to_keep`."""
+    sizes_px = (resized_size(resize, size_px) for size_px in image_sizes(images))
+    num_bytes = BYTES_A_PIXEL * sum(height * width for height, width in sizes_px)
+    return to_keep(config, _with_resize(identity, resize), num_bytes, "images")
 
 
 def _with_resize(identity: Mapping[str, Any], resize: ResizeConfig) -> dict[str, Any]:

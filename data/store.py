@@ -5,11 +5,12 @@ checksums. It is written beside its place and renamed when whole, under a lock: 
 Remove the folder to be rid of it.
 """
 
+import errno
 import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
@@ -25,10 +26,12 @@ KEY_LENGTH = 20  # hexadecimal digits of a folder's name
 
 Kind = Literal["maps", "images", "counts"]  # what the names of folders begin with
 # How to do without them; cache.max_gb bounds the kinds that can be done without.
-OTHERWISE: dict[Kind, str] = {
+OTHERWISE: dict[str, str] = {
     "maps": "set maps=computed in the stages that keep them",
     "images": "set cache.images=false",
 }
+# A lack of memory, open files or processes, which whoever computes has met.
+OF_THE_MACHINE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 Claim = Callable[[int], None]  # of so many bytes in all, before they are written; raises UserError if it is too much
 Log = Callable[[str], None]
 # The lock of a file; where another process holds it, the function is called once, and it is waited for.
@@ -57,8 +60,8 @@ def kept_folder(
     `what` names the content in the log. Raises UserError where it would exceed `config.max_gb` with all others, or
     cannot be written.
     """
-    root, text = Path(config.root), json.dumps(identity, sort_keys=True)
-    folder = _place(config, text, kind)
+    root, text = Path(config.root), _text(identity)
+    folder = root / _name(text, kind)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_suffix(".lock"), lambda: log(f"{what}: another run computes them; waiting")):
@@ -69,9 +72,11 @@ def kept_folder(
                 if folder.exists():
                     log(f"warning: {folder}: {complaint}; computing the {kind} again")
                     shutil.rmtree(folder)
-                _fill(folder, text, build, claim_of(config, kind))
+                _fill(folder, text, build, claim_of(config, [kind]))
                 log(f"{what}: computed, {_shown(_size(folder))} in {folder}")
     except OSError as error:
+        if isinstance(error, ConnectionError) or error.errno in OF_THE_MACHINE:
+            raise  # of what is computed, not of where it is kept
         raise UserError(
             f"cache.root={root}: the {kind} cannot be kept there ({error.strerror or error}); set cache.root elsewhere"
             + (f", or {OTHERWISE[kind]}" if kind in OTHERWISE else "")
@@ -79,13 +84,25 @@ def kept_folder(
     return folder
 
 
-def is_kept(config: CacheConfig, identity: Mapping[str, Any], kind: Kind = "maps") -> bool:
-    """Whether there is a folder of this identity; whether it is whole, `kept_folder` sees."""
-    return _place(config, json.dumps(identity, sort_keys=True), kind).exists()
+def to_keep(config: CacheConfig, identity: Mapping[str, Any], num_bytes: int, kind: Kind = "maps") -> dict[str, int]:
+    """The name of this identity's folder with its bytes; nothing if it is there. `kept_folder` sees if it is whole."""
+    name = _name(_text(identity), kind)
+    return {} if (Path(config.root) / name).exists() else {name: num_bytes}
 
 
-def _place(config: CacheConfig, identity: str, kind: Kind) -> Path:
-    return Path(config.root) / f"{kind}-{sha256(identity.encode()).hexdigest()[:KEY_LENGTH]}"
+def refuse_too_many(config: CacheConfig, needed: Mapping[str, int]) -> None:
+    """`needed` are the bytes of folders to come, whose names begin with their kinds. See `claim_of`."""
+    if needed:
+        kinds = sorted({name.partition("-")[0] for name in needed}, reverse=True)
+        claim_of(config, kinds)(sum(needed.values()))
+
+
+def _text(identity: Mapping[str, Any]) -> str:
+    return json.dumps(identity, sort_keys=True)
+
+
+def _name(identity: str, kind: Kind) -> str:
+    return f"{kind}-{sha256(identity.encode()).hexdigest()[:KEY_LENGTH]}"
 
 
 def _fill(folder: Path, identity: str, build: Callable[[Path, Claim], None], claim: Claim) -> None:
@@ -105,7 +122,7 @@ def _fill(folder: Path, identity: str, build: Callable[[Path, Claim], None], cla
         raise
 
 
-def claim_of(config: CacheConfig, kind: Kind = "maps") -> Claim:
+def claim_of(config: CacheConfig, kinds: Sequence[str]) -> Claim:
     """What refuses more bytes than the cache may still take, with all maps and images that are there now."""
     root = Path(config.root)
     folders = (folder for bounded in OTHERWISE for folder in root.glob(f"{bounded}-*"))
@@ -115,9 +132,9 @@ def claim_of(config: CacheConfig, kind: Kind = "maps") -> Claim:
         if used_bytes + needed_bytes > config.max_gb * 1e9:
             required_gb = float(f"{INDEX_SHARE * (used_bytes + needed_bytes) / 1e9:.2g}")
             raise CacheTooSmall(
-                f"cache.max_gb={config.max_gb:g}: the {kind} need {needed_bytes / 1e9:.3g} GB and {root} holds "
-                f"{used_bytes / 1e9:.3g} already; set cache.max_gb={required_gb:g}, remove folders there, or "
-                f"{OTHERWISE[kind]}",
+                f"cache.max_gb={config.max_gb:g}: the {' and '.join(kinds)} need {needed_bytes / 1e9:.3g} GB and "
+                f"{root} holds {used_bytes / 1e9:.3g} already; set cache.max_gb={required_gb:g}, remove folders there, "
+                f"or {', or '.join(OTHERWISE[kind] for kind in kinds)}",
                 required_gb,
             )
 

@@ -11,7 +11,15 @@ import torch
 from configs.errors import UserError
 from configs.schema import CacheConfig, Precision, RuntimeConfig
 from engine.gpu import gpu_versions, require_same_bits
-from engine.precision import Measurement, kept, kept_or_measured, machine, measured_speedup, requested_precision
+from engine.precision import (
+    Measurement,
+    kept,
+    kept_or_measured,
+    machine,
+    measured_speedup,
+    processor,
+    requested_precision,
+)
 from engine.process.ranks import ALONE, Ranks
 
 
@@ -30,6 +38,11 @@ class Runtime:
         processes = {"processes": self.ranks.size} if self.ranks.size > 1 else {}
         gpu = gpu_versions(self.device) if self.device.type == "cuda" else {}
         return {"device": self.device.type, "precision": self.precision, "threads": self.threads, **gpu, **processes}
+
+    @property
+    def processor(self) -> str:
+        """Of a CPU, whose kernels decide last bits: what several machines share on one disk depends on it, too."""
+        return " ".join(processor().values()) if self.device.type == "cpu" else ""
 
     def autocast(self) -> AbstractContextManager[object]:
         enabled = self.precision == "bfloat16"

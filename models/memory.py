@@ -13,7 +13,7 @@ from typing import Literal
 from configs.schema import ModelConfig, OptimizerConfig, StageConfig
 from models import geometry, minimal_filtering
 from models.convolution import goes_tap_by_tap
-from models.cost import FLOAT_BYTES, INDEX_BYTES
+from models.cost import FLOAT_BYTES, INDEX_BYTES, map_cells
 from models.geometry import Layer
 from models.layers import DROPOUT_LAYERS, NUM_COLOURS, context_layers, frontend_layers, layers_of_blocks
 
@@ -52,8 +52,11 @@ class Setting:
         return self.name != "frontend"
 
     @property
-    def reads_class_maps(self) -> bool:
-        return self.stage.maps == "cached" and not self.trains_frontend
+    def learns_after(self) -> int | None:
+        """What a step begins with: images (0), the maps after so many blocks, or class maps (None)."""
+        if self.stage.maps == "computed":
+            return 0
+        return self.stage.frozen_blocks if self.trains_frontend else None
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,11 @@ class _Step:
     @property
     def forward(self) -> int:
         """What appears while it computes."""
-        return self.output + self.indices + self.dropped + self.cast + self.reordered
+        return self.output + self.indices + self.dropped + self.cast + self.computing
+
+    @property
+    def computing(self) -> int:
+        return self.reordered if self.has_gradient else self.answering
 
     @property
     def blocks(self) -> list[int]:
@@ -144,7 +151,7 @@ class _Step:
 
 def stage_memory(setting: Setting) -> StageMemory:
     """From the second step on: in the first the optimizer's state is still to come."""
-    steps = _steps(setting, _input_px(setting))
+    steps = _steps(setting, _input_px(setting), setting.learns_after)
     gradients = sum(step.weight for step in steps if step.learns)
     held = gradients if setting.stage.accumulation > 1 else 0  # of the passes before
     moments = [*_forward(setting, steps, held), *_backward(setting, steps, held), _update(steps)]
@@ -161,20 +168,20 @@ def stage_memory(setting: Setting) -> StageMemory:
     )
 
 
-def scoring_memory(setting: Setting, window_px: Sequence[int]) -> int:
+def scoring_memory(setting: Setting, window_px: Sequence[int], after_blocks: int | None = 0) -> int:
     """Bytes that answering `setting.images` windows of (height, width) px takes, margin included, beside the weights.
 
-    That is the largest layer of those that are not read from disk: nothing is kept for a backward pass. What an
-    optimizer and the gradients of the step before take comes on top.
+    That is the largest layer of those behind the maps that are read from disk, of so many blocks, None: of the front
+    end; nothing is kept for a backward pass. What an optimizer and the gradients of the step before take comes on top.
     """
-    steps = _steps(setting, window_px)
+    steps = _steps(setting, window_px, after_blocks)
     casts = sum(step.cast for step in steps if step.learns)  # autocast keeps those of weights that learn
     return casts + max(step.input + step.output + step.indices + step.cast + step.answering for step in steps)
 
 
-def _steps(setting: Setting, input_px: Sequence[int]) -> list[_Step]:
+def _steps(setting: Setting, input_px: Sequence[int], after_blocks: int | None) -> list[_Step]:
     """From what the network is fed with to its class maps; `input_px` is the image's size, margin included."""
-    skipped = _skipped(setting)
+    skipped = _skipped(setting, after_blocks)
     layers = _frontend_layers(setting)[len(skipped) :]
     if setting.has_context:
         layers += _context_layers(setting)
@@ -182,12 +189,10 @@ def _steps(setting: Setting, input_px: Sequence[int]) -> list[_Step]:
     return _walk(setting, layers, skipped[-1].out_channels if skipped else NUM_COLOURS, size)
 
 
-def _skipped(setting: Setting) -> Sequence[Layer]:
+def _skipped(setting: Setting, after_blocks: int | None) -> Sequence[Layer]:
     """The layers whose maps are read from disk."""
     layers = frontend_layers(setting.model.frontend, setting.model.padding, setting.num_classes)
-    if setting.stage.maps == "computed":
-        return ()
-    return layers if setting.reads_class_maps else layers_of_blocks(layers, setting.stage.frozen_blocks)
+    return layers if after_blocks is None else layers_of_blocks(layers, after_blocks)
 
 
 def _frontend_layers(setting: Setting) -> list[tuple[Layer, int]]:
@@ -338,28 +343,25 @@ def _inputs(setting: Setting) -> int:
     """Of a CPU all passes of a step, of a GPU the images of one, and the targets of all."""
     passes = setting.stage.accumulation
     size_px = _input_px(setting)
-    skipped = _skipped(setting)
+    skipped = _skipped(setting, setting.learns_after)
     if skipped:
         cells = math.prod(geometry.out_size(skipped, pixels) for pixels in size_px)
-        of_image = skipped[-1].out_channels * cells * (FLOAT_BYTES if setting.reads_class_maps else setting.value_bytes)
+        of_value = FLOAT_BYTES if setting.learns_after is None else setting.value_bytes
+        of_image = skipped[-1].out_channels * cells * of_value
     else:
         of_image = NUM_COLOURS * math.prod(size_px)
     num_images = setting.images * (1 if setting.device == "cuda" else passes)
     targets = math.prod(setting.stage.crop_px)
     labels = targets * setting.images * passes
     if setting.stage.loss.grid == "cells":
-        targets = math.prod(_cells(setting))
+        targets = math.prod(map_cells(setting.model, setting.stage.crop_px))
     return num_images * of_image + labels + setting.images * passes * targets * TARGET_BYTES
 
 
 def _loss_values(setting: Setting) -> int:
-    sides = setting.stage.crop_px if setting.stage.loss.grid == "pixels" else _cells(setting)
+    crop_px, on_pixels = setting.stage.crop_px, setting.stage.loss.grid == "pixels"
+    sides = crop_px if on_pixels else map_cells(setting.model, crop_px)
     return setting.images * setting.num_classes * math.prod(sides)
-
-
-def _cells(setting: Setting) -> list[int]:
-    layers = frontend_layers(setting.model.frontend, setting.model.padding)
-    return [geometry.out_size(layers, pixels) for pixels in _input_px(setting)]
 
 
 def _input_px(setting: Setting) -> list[int]:

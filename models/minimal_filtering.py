@@ -145,6 +145,7 @@ def conv2d(
             output_BhwO[:, rows, :, channels] = _band(
                 steps, input_BHWI, rows, weights, None if bias_O is None else bias_O[channels], padding, dilation
             )
+        del weights  # before the next ones are made
     return output_BhwO.permute(0, 3, 1, 2)
 
 

@@ -15,15 +15,15 @@ from models.layers import layers_of_blocks
 
 
 @dataclass(frozen=True)
-class FirstBlocks:
-    """The part of a front end up to the end of a block: what it sees, and its maps."""
+class _Part:
+    """The layers of a front end before or behind the end of a block, and what they see of their input."""
 
     model: "Segmenter"
     blocks: int
 
-    def frontend_maps(self, images_B3HW: Tensor) -> Tensor:
-        """(B, C, h, w); with a margin in the images, more cells on every side than are scored."""
-        return self.model.frontend.first_blocks(self.model.normalized(images_B3HW), self.blocks)
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        raise NotImplementedError
 
     @property
     def stride(self) -> int:
@@ -37,14 +37,35 @@ class FirstBlocks:
     def reach_px(self) -> int:
         return geometry.reach(self.layers)
 
+
+class FirstBlocks(_Part):
+    """The part of a front end up to the end of a block, and its maps."""
+
+    def frontend_maps(self, images_B3HW: Tensor) -> Tensor:
+        """(B, C, h, w); with a margin in the images, more cells on every side than are scored."""
+        return self.model.frontend.first_blocks(self.model.normalized(images_B3HW), self.blocks)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return layers_of_blocks(self.model.frontend.layers, self.blocks)
+
     @property
     def margin_cells(self) -> int:
         """Of its maps, that the rest of the front end takes off on every side."""
         return (self.model.margin_px - self.margin_px) // self.stride
 
+
+class AfterBlocks(_Part):
+    """The part of a front end behind the end of a block: class maps from maps, whose cells are its pixels."""
+
+    def frontend_maps(self, maps_BChw: Tensor) -> Tensor:
+        """(B, K, h, w)."""
+        return self.model.frontend_maps(maps_BChw, self.blocks)
+
     @property
     def layers(self) -> tuple[Layer, ...]:
-        return layers_of_blocks(self.model.frontend.layers, self.blocks)
+        layers = self.model.frontend.layers
+        return layers[len(layers_of_blocks(layers, self.blocks)) :]
 
 
 class Segmenter(nn.Module):
@@ -130,8 +151,11 @@ class Segmenter(nn.Module):
             maps: Tensor = self.frontend(self.normalized(images_B3HW))
         return maps
 
-    def first_blocks(self, blocks: int) -> "FirstBlocks":
+    def first_blocks(self, blocks: int) -> FirstBlocks:
         return FirstBlocks(self, blocks)
+
+    def after_blocks(self, blocks: int) -> AfterBlocks:
+        return AfterBlocks(self, blocks)
 
     def normalized(self, images_B3HW: Tensor) -> Tensor:
         normalized = (images_B3HW.float() - self.mean_rgb) * self.scale_rgb

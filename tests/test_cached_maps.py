@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from assembly import code_identity
+from assembly import code_identity, kept_maps
 from assembly.feed import Feed
 from configs.compose import compose
+from configs.schema import Config
 from data.build import open_images
 from data.loaders import validation_batches
 from engine.evaluation.evaluate import certify_identity, evaluate
@@ -104,11 +105,12 @@ def test_what_is_kept_is_known_by_code_and_libraries_but_not_by_comments(
 ) -> None:
     (tmp_path / "code.py").write_text("def f(x):\n    return x + 1\n")
     monkeypatch.setattr(code_identity, "FOLDER", tmp_path / "configs")
-    first = code_identity.made_by(["code.py"])
+    made_by = code_identity.made_by.__wrapped__  # a process asks once
+    first = made_by(("code.py",))
     (tmp_path / "code.py").write_text("def f(x):  # one more\n\n    return x + 1\n")
-    assert code_identity.made_by(["code.py"]) == first
+    assert made_by(("code.py",)) == first
     (tmp_path / "code.py").write_text("def f(x):\n    return x + 2\n")
-    assert code_identity.made_by(["code.py"]) != first
+    assert made_by(("code.py",)) != first
     assert {"torch", "pillow", "opencv-python-headless"} < first.keys()
 
 
@@ -122,13 +124,10 @@ def test_the_bytes_that_are_announced_are_those_that_are_written(tmp_path: Path)
         "validation.batch=1",
     ]
     config = compose([*TINY, *words, f"cache.root={tmp_path}"])
-    images, runtime = open_images(config.data, "val"), choose_runtime(config.runtime)
-    model, _ = build_initial(config.model, images.classes.num_classes, config.data.mean_rgb, 0, None)
-    feeding = Feed(config, images, images, model, runtime, print, lambda: None)
-    claimed: list[int] = []
+    feeding, claimed = feed(config), list[int]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("assembly.kept_maps.claim_of", lambda _: claimed.append)
-        feeding.check_kept_maps("context", config.stage.context)
+        patch.setattr("assembly.feed.refuse_too_many", lambda _, needed: claimed.append(sum(needed.values())))
+        feeding.check_cache()
     feeding.kept_maps("context", config.stage.context)
     next(feeding.batches("context", config.stage.context, 0)(0, 1))
     written = [path for path in tmp_path.glob("maps-*/*.npy")]
@@ -192,3 +191,58 @@ def test_a_complete_stage_computes_no_maps_when_the_run_goes_on_with_the_next(
     printed = capsys.readouterr().out
     assert "== joint" in printed and "front-end maps" not in printed and not (tmp_path / "cache").exists()
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
+
+
+def test_all_that_a_run_will_keep_is_counted_together_and_once(tmp_path: Path) -> None:
+    """Before it trains: the second stage's maps may be what is too much, and the third reads those of the first."""
+    three = ["stages=[frontend,context,warmup]", "validation.scales=[0.5]", f"cache.root={tmp_path}"]
+    blocks = [f"stage.{stage}.{key}" for stage in ("frontend", "warmup") for key in ("maps=cached", "frozen_blocks=4")]
+    words = [*TINY, *three, *blocks, "stage.context.maps=cached"]
+    needed = dict[str, int]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("assembly.feed.refuse_too_many", lambda _, of_run: needed.update(of_run))
+        feed(compose(words)).check_cache()
+    assert len(needed) == 4 and needed["maps-of-context-to-score"] == 0  # it scores on blocks
+    largest, total_gb = max(needed.values()), sum(needed.values()) / 1e9
+    assert largest / 1e9 < 0.99 * total_gb
+    feed(compose([*words, f"cache.max_gb={total_gb}"])).check_cache()
+    with pytest.raises(ValueError, match=r"the maps need .* set cache\.max_gb=\S+, remove folders there, or set maps"):
+        feed(compose([*words, f"cache.max_gb={0.99 * total_gb}"])).check_cache()
+
+
+def test_maps_of_a_context_stage_that_comes_first_are_looked_for(tmp_path: Path) -> None:
+    """And need no room once they are there."""
+    words = [*TINY, "stage.context.maps=cached", f"cache.root={tmp_path}"]
+    first = feed(context_alone(*words))
+    first.check_cache()
+    first.kept_maps("context", first.config.stage.context)
+    next(first.batches("context", first.config.stage.context, 0)(0, 1))
+    full = feed(context_alone(*words, "cache.max_gb=1e-6"))
+    full.check_cache()
+    assert full.scored_after("context", full.config.stage.context) is None
+
+
+def test_maps_of_whole_images_are_computed_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of a batch decides last bits, and is no part of their identity."""
+    batches, whole = list[int](), kept_maps.frontend_maps_in_blocks
+
+    def watching(mapper: Any, window_B3HW: torch.Tensor) -> torch.Tensor:
+        batches.append(len(window_B3HW))
+        return whole(mapper, window_B3HW)
+
+    monkeypatch.setattr(kept_maps, "frontend_maps_in_blocks", watching)
+    feeding = feed(context_alone(*TINY, "validation.batch=3", f"cache.root={tmp_path}"))
+    settings = feeding.config.stage.context.model_copy(update={"maps": "cached"})
+    next(feeding.batches("context", settings, 0)(0, 1))
+    assert set(batches) == {1}
+
+
+def context_alone(*words: str) -> Config:
+    """As if trained weights had been given."""
+    return compose(words).model_copy(update={"stages": ["context"]})
+
+
+def feed(config: Config) -> Feed:
+    images, runtime = open_images(config.data, "val"), choose_runtime(config.runtime)
+    model, _ = build_initial(config.model, images.classes.num_classes, config.data.mean_rgb, 0, None)
+    return Feed(config, images, images, model, runtime, print, lambda: None)

@@ -236,16 +236,16 @@ def test_the_bytes_that_are_announced_are_those_that_are_written(
         "validation.batch=1",
     ]
     feeding, claimed = feed(tmp_path, given, []), list[int]()
-    monkeypatch.setattr("assembly.kept_maps.claim_of", lambda _: claimed.append)
+    monkeypatch.setattr("assembly.feed.refuse_too_many", lambda _, needed: claimed.append(sum(needed.values())))
     settings = feeding.config.stage.warmup
-    feeding.check_kept_maps("warmup", settings)
+    feeding.check_cache()
     feeding.kept_maps("warmup", settings)
     feeding.batches("warmup", settings, 0)
     written = sum(
         path.stat().st_size for pattern in ("*.bin", "*.npy") for path in tmp_path.glob(f"cache/maps-*/{pattern}")
     )
     assert written == claimed[0] + 128 * 2 * 5  # headers of .npy: two windows of five images
-    feeding.check_kept_maps("warmup", settings)
+    feeding.check_cache()
     assert claimed[1] == 0  # they are there
 
 

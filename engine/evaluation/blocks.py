@@ -53,6 +53,11 @@ def frontend_maps_in_blocks(model: WindowMapper, window_B3HW: Tensor, largest_px
     return torch.cat(rows, dim=-2)
 
 
+def maps_after_blocks(model: DenseModel, maps_BChw: Tensor, after_blocks: int) -> Tensor:
+    """The class maps (B, K, h, w) of a window from those after its first blocks, as bounded."""
+    return frontend_maps_in_blocks(model.after_blocks(after_blocks), maps_BChw, LARGEST_BLOCK_PX // model.stride**2)
+
+
 def _blocks(model: WindowMapper, length: int, side_px: int) -> Iterator[Block]:
     """Blocks of nearly equal size, about `side_px` with what they overlap; at least half of it is their own."""
     stride, margin = model.stride, model.margin_px

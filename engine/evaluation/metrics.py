@@ -77,6 +77,3 @@ class Confusion:
         """In the order in which the images came, int64."""
         empty = torch.zeros(0, self.num_classes, self.num_classes, dtype=torch.int64)
         return torch.stack(self._of_images) if self._of_images else empty
-
-    def scores(self) -> Scores:
-        return scores_from_confusion(self.of_images_NKK.sum(0))

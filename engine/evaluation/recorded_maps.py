@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.contracts import DenseModel
+from engine.evaluation.blocks import maps_after_blocks
 from engine.evaluation.inference import Maps
 
 
@@ -52,7 +53,7 @@ class RecordedMaps:
             maps_BChw = maps_BChw.float()
         maps_BChw = maps_BChw.contiguous(memory_format=torch.channels_last)
         assert self.after_blocks is not None
-        return self.model.frontend_maps(maps_BChw, self.after_blocks)
+        return maps_after_blocks(self.model, maps_BChw, self.after_blocks)
 
     def _check(self, maps_BKhw: Tensor, window_B3HW: Tensor) -> None:
         """The cells must cover the window without its margin; the last row and column may lack a part of a cell."""

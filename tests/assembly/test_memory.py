@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,21 @@ def test_whole_images_on_kept_maps_are_not_to_be_cut(monkeypatch: pytest.MonkeyP
     assert made.kept_maps > 0
     _, warning = lines(monkeypatch, config, "context", made.to_come / MIB - 1)
     assert "accumulation=2" in warning and "crop_px" not in warning
+
+
+def test_the_state_of_a_resumed_optimizer_is_there_already() -> None:
+    config = compose([*NARROW, "stage.frontend.optimizer.name=adamw"])
+    made = forecaster(config)
+    fresh = made.forecast("frontend", config.stage.frontend)
+    resumed = replace(made, has_state=True).forecast("frontend", config.stage.frontend)
+    assert resumed.memory.optimizer == 0 and fresh.scoring - resumed.scoring == fresh.memory.optimizer > 0
+
+
+def test_scoring_on_kept_blocks_takes_the_layers_behind_them() -> None:
+    """Not those of the context module alone, whose maps to learn from are the front end's."""
+    config = compose([*NARROW, "stage.context.maps=cached"])
+    made = forecaster(config)
+    from_images, from_blocks, from_class_maps = (
+        replace(made, scored_after=blocks).forecast("context", config.stage.context).scoring for blocks in (0, 4, None)
+    )
+    assert from_images > from_blocks > from_class_maps

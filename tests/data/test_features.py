@@ -1,5 +1,6 @@
 """Maps on disk: computed once, believed only when whole, and bounded."""
 
+import errno
 import multiprocessing
 import os
 import re
@@ -209,3 +210,14 @@ def test_scenes_are_identified_by_their_settings_and_files_by_size_and_time() ->
     settings = ShapesConfig(num_train=3)
     same, other = (file_identity(Shapes(settings, "train"), one) for one in (settings, ShapesConfig(num_train=3)))
     assert same == other != file_identity(Shapes(settings, "train"), ShapesConfig(num_train=3, size_px=200))
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOMEM, "Cannot allocate memory"), ConnectionResetError("reset")])
+def test_a_fault_of_what_is_computed_is_not_said_of_the_place(tmp_path: Path, fault: OSError) -> None:
+    def compute() -> Iterator[ImageMaps]:
+        yield image_part(0, 1)
+        raise fault
+
+    with pytest.raises(OSError) as raised:
+        open_store(CacheConfig(root=str(tmp_path)), IDENTITY, compute, NUM_IMAGES, print, waiting)
+    assert raised.value is fault and not list(tmp_path.glob("maps-*/"))

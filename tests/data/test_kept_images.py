@@ -18,8 +18,9 @@ from data.balance import ClassBalance
 from data.build import open_images
 from data.class_counts import count_classes
 from data.dataset import ImageSet
-from data.kept_images import KeptImages, open_kept_images, refuse_too_many
+from data.kept_images import KeptImages, images_to_keep, open_kept_images
 from data.loaders import AS_IT_IS, train_batches
+from data.store import refuse_too_many
 from data.transforms import TrainTransform
 from engine.reporting.waiting import Waiting
 from engine.runs import checkpoint
@@ -98,14 +99,15 @@ def test_more_than_the_cache_may_take_is_refused_before_and_while_it_is_written(
     needed_bytes = 4 * sum(height * width for height, width in SIZES_PX)
     too_small = CacheConfig(root=str(tmp_path / "cache"), max_gb=(needed_bytes - 1) / 1e9)
     for refused in (
-        lambda: refuse_too_many(too_small, {"of": "a test"}, images, AS_IT_IS),
+        lambda: refuse_too_many(too_small, images_to_keep(too_small, {"of": "a test"}, images, AS_IT_IS)),
         lambda: kept(tmp_path / "cache", images, max_gb=too_small.max_gb),
     ):
         with pytest.raises(UserError, match=r"the images need .* or set cache.images=false"):
             refused()
-    refuse_too_many(CacheConfig(root=too_small.root, max_gb=needed_bytes / 1e9), {"of": "a test"}, images, AS_IT_IS)
+    large_enough = too_small.model_copy(update={"max_gb": needed_bytes / 1e9})
+    refuse_too_many(large_enough, images_to_keep(large_enough, {"of": "a test"}, images, AS_IT_IS))
     kept(tmp_path / "cache", images)
-    refuse_too_many(too_small, {"of": "a test"}, images, AS_IT_IS)  # they are there
+    refuse_too_many(too_small, images_to_keep(too_small, {"of": "a test"}, images, AS_IT_IS))  # they are there
 
 
 def test_a_run_on_kept_images_learns_the_same_and_an_audit_keeps_none(

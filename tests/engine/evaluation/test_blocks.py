@@ -9,7 +9,7 @@ from torch import Tensor
 
 from configs.schema import Padding, ValidationConfig
 from engine.evaluation.answers import probabilities
-from engine.evaluation.blocks import frontend_maps_in_blocks, in_blocks
+from engine.evaluation.blocks import frontend_maps_in_blocks, in_blocks, maps_after_blocks
 from models.build import build_context, build_segmenter
 from models.segmenter import Segmenter
 from tests.helpers.networks import tiny_model_config
@@ -62,3 +62,23 @@ def test_blocks_that_are_smaller_than_what_a_cell_sees_still_come_to_an_end(padd
     with torch.inference_mode():
         maps = frontend_maps_in_blocks(model, window, 32**2)
         torch.testing.assert_close(maps, model.frontend_maps(window), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", get_args(Padding))
+@pytest.mark.parametrize("blocks", [3, 4])
+def test_maps_of_the_first_blocks_are_gone_over_in_blocks_as_well(
+    monkeypatch: pytest.MonkeyPatch, padding: Padding, blocks: int
+) -> None:
+    model, window = network(padding), images(400, 320)
+    with torch.inference_mode():
+        maps, sizes = model.first_blocks(blocks).frontend_maps(window), list[tuple[int, ...]]()
+        monkeypatch.setattr("engine.evaluation.blocks.LARGEST_BLOCK_PX", 240**2)
+        frontend = model.frontend_maps
+
+        def watching(maps_BChw: torch.Tensor, after_blocks: int = 0) -> torch.Tensor:
+            sizes.append(tuple(maps_BChw.shape[2:]))
+            return frontend(maps_BChw, after_blocks)
+
+        monkeypatch.setattr(model, "frontend_maps", watching)
+        torch.testing.assert_close(maps_after_blocks(model, maps, blocks), frontend(window), rtol=1e-4, atol=1e-4)
+    assert len(sizes) > 1 and max(height * width for height, width in sizes) <= 30**2

@@ -31,7 +31,7 @@ def test_scores_equal_sets_of_pixels_counted_one_by_one() -> None:
     for k in range(6):
         union = ((truth == k) | (predicted == k)).sum()
         expected.append(None if union == 0 else ((truth == k) & (predicted == k)).sum() / union)
-    scores = confusion.scores()
+    scores = scores_from_confusion(confusion.of_images_NKK.sum(0))
     assert scores.class_iou == [None if value is None else pytest.approx(value) for value in expected]
     assert scores.class_iou[4] == 0 and scores.class_iou[5] is None
     assert scores.num_scored_classes == 5
@@ -62,4 +62,4 @@ def test_a_set_of_only_void_is_refused() -> None:
     confusion = Confusion(3)
     confusion.add(torch.zeros(1, 4, 4, dtype=torch.long), torch.full((1, 4, 4), VOID, dtype=torch.uint8))
     with pytest.raises(ValueError, match="void"):
-        confusion.scores()
+        scores_from_confusion(confusion.of_images_NKK.sum(0))
