@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from assembly.feed import Feed
+from assembly.kept_maps import kept_feed
 from configs.compose import compose
 from configs.schema import VOID
 from data.build import open_images
@@ -272,3 +273,15 @@ def test_a_loss_of_precision_is_said_and_is_no_larger(tmp_path: Path, precision:
     exact, rounded = maps["auto"], maps[precision]
     assert rounded.dtype == torch.float32 and not torch.equal(exact, rounded)
     torch.testing.assert_close(rounded, exact, rtol=float(change[:-1]) / 100, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("precision", "scored"), [("auto", torch.float32), ("bfloat16", torch.float32), ("float16", torch.float16)]
+)
+def test_what_the_authors_protocol_scores_is_kept_as_it_is_computed(
+    tmp_path: Path, precision: str, scored: torch.dtype
+) -> None:
+    """In float32, though the run computes in bfloat16; unless another type is asked for, which is said."""
+    given = [*words(["warmup"], maps="cached"), f"cache.precision={precision}", "runtime.precision=bfloat16"]
+    feeding = feed(tmp_path, [*given, "validation.protocol=authors"], [])
+    assert kept_feed(feeding, "warmup", feeding.config.stage.warmup).frozen.window_dtype == scored
