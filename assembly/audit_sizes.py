@@ -71,15 +71,11 @@ def _cache_size(config: Config, train: Split, val: Split) -> Iterator[Finding]:
         audit_feed(config, train_set, val_set, log=lambda line: None).check_cache()
     except CacheTooSmall as error:
         what = str(error).partition("; ")[0]
-        kept = [f"stage.{stage}.maps=computed" for stage in config.stages if _keeps_maps(config, stage)]
+        keeping = [stage for stage in config.stages if getattr(config.stage, stage).maps == "cached"]
+        kept = [f"stage.{stage}.maps=computed" for stage in keeping]
         kept += ["cache.images=false"] * config.cache.images
         advice = f"remove folders there, set {' or '.join(kept)}, or add"
         yield Finding("error", "cache_size", "", what, advice, overrides=[f"cache.max_gb={error.required_gb:g}"])
-
-
-def _keeps_maps(config: Config, stage: str) -> bool:
-    settings: StageConfig = getattr(config.stage, stage)
-    return settings.maps == "cached"
 
 
 def _holding_all(config: Config, settings: StageConfig, train: Split) -> tuple[StageConfig, list[Finding]]:

@@ -8,12 +8,10 @@ from assembly.kept_maps import kept_feed
 from assembly.sources import Sources
 from configs.schema import ResizeConfig, StageConfig
 from data.balance import ClassBalance
-from data.build import image_sizes
 from data.class_counts import Counts, open_counts
 from data.dataset import ImageSet
 from data.kept_images import images_to_keep, open_kept_images
 from data.loaders import AS_IT_IS, train_batches
-from data.resize import resized_size
 from data.store import refuse_too_many
 from data.transforms import TrainTransform
 from engine.contracts import KeptMaps, TrainBatches
@@ -94,11 +92,6 @@ class Feed(Sources):
     def scored_after(self, stage: str, settings: StageConfig) -> int | None:
         """What scoring begins with: images (0), the maps after so many blocks, or class maps (None)."""
         return kept_feed(self, stage, settings).scored_after() if settings.maps == "cached" else 0
-
-    @cached_property
-    def val_sizes(self) -> list[tuple[int, int]]:
-        """Height and width at which the network sees the images to score, each size once."""
-        return sorted({resized_size(self.config.data.resize, size_px) for size_px in image_sizes(self.val_set)})
 
 
 def _pair(crop_px: list[int]) -> tuple[int, int]:

@@ -17,12 +17,10 @@ from assembly.sources import Sources
 from configs.schema import Config, StageConfig
 from data.balance import ClassBalance
 from data.block_maps import BlockMaps, ImageBlockMaps, Layout, block_maps_of, open_block_maps
-from data.build import image_sizes
 from data.dataset import ImageSet
 from data.features import ImageMaps, MapStore, open_store, open_windows
 from data.loaders import WHOLE, whole_batches
-from data.resize import resized_size
-from data.store import to_keep
+from data.store import is_kept, to_keep
 from data.stored_types import to_stored
 from data.transforms import Completed, WholeTransform, holding_all, in_cells, refuse_cut
 from data.versions import Versions
@@ -105,29 +103,24 @@ class KeptFeed:
 
         Raises UserError for images that the crop would cut.
         """
-        if self._is_known:
-            return self._lacking()
-        return {
-            f"maps-of-{self.name}-to-learn": self.bytes_to_learn,
-            f"maps-of-{self.name}-to-score": self._score_bytes,
-        }
+        if not self._is_known:
+            of_stage = f"maps-of-{self.name}"
+            return {f"{of_stage}-to-learn": self.bytes_to_learn, f"{of_stage}-to-score": self._score_bytes}
+        needed = to_keep(self._config.cache, self._identity_to_learn, self.bytes_to_learn)
+        if self.earlier is None:
+            needed |= to_keep(self._config.cache, self._window_identity, self._score_bytes)
+        return needed
 
     def scored_after(self) -> int | None:
         """Of how many blocks the maps are read to score, None: of the front end; 0 while some must be computed."""
-        if self._lacking():
-            return 0
-        return self.frozen.blocks if self.earlier is None else self.earlier.frozen.blocks
-
-    def _lacking(self) -> dict[str, int]:
-        lacking = to_keep(self._config.cache, self._identity_to_learn, self.bytes_to_learn)
-        if self.earlier is None:
-            lacking |= to_keep(self._config.cache, self._window_identity, self._score_bytes)
-        return lacking
+        scored, cache = self.earlier or self, self._config.cache
+        has_all = is_kept(cache, self._identity_to_learn) and is_kept(cache, scored._window_identity)
+        return scored.frozen.blocks if has_all else 0
 
     @property
     def _score_bytes(self) -> int:
         """Of the maps to score, unless an earlier stage keeps them."""
-        sizes = {} if self.earlier else Counter(self._sizes(self.sources.val_set))
+        sizes = {} if self.earlier else Counter(self.sources.val_sizes)
         return sum(count * self._window_bytes(size_px) for size_px, count in sizes.items())
 
     @property
@@ -152,7 +145,7 @@ class KeptFeed:
         )
 
     def _class_map_bytes(self) -> int:
-        for size_px in set(self._sizes(self.sources.train_set)):
+        for size_px in set(self.sources.train_sizes):
             refuse_cut(size_px, self.stage.crop_px)
         input_px = [side + 2 * self._model.margin_px for side in self.stage.crop_px]
         cells = math.prod(self.frozen.shape(input_px)[1:])
@@ -183,7 +176,7 @@ class KeptFeed:
         completed, crop_px = in_cells(self._model.stride), tuple(self.stage.crop_px)
         if self.earlier is None or self.earlier._versions.identity != self._versions.identity:
             return None
-        has_all = all(completed(size_px) == crop_px for size_px in set(self._sizes(self.sources.train_set)))
+        has_all = all(completed(size_px) == crop_px for size_px in set(self.sources.train_sizes))
         return self.earlier if has_all else None
 
     def _image_maps_of(self, block_maps: BlockMaps, loss: CrossEntropy) -> Iterator[ImageMaps]:
@@ -214,7 +207,7 @@ class KeptFeed:
         assert self.frozen.blocks is not None, "class maps lie otherwise"
         stride, first_blocks = self._model.stride, self._model.first_blocks(self.frozen.blocks)
         return Layout(
-            size_N2=-(-np.array(self._sizes(self.sources.train_set)).reshape(-1, 2) // stride),
+            size_N2=-(-np.array(self.sources.train_sizes).reshape(-1, 2) // stride),
             margin_cells=first_blocks.margin_cells,
             num_channels=self.frozen.layers[-1].out_channels,
             stride=stride,
@@ -293,10 +286,6 @@ class KeptFeed:
     def _versions_in(self, images: Tensor, epochs: int) -> list[Tensor]:
         """Of images, or labels: each epoch's and, where they are kept, those of the mirror images."""
         return [*(images[epoch::epochs] for epoch in range(epochs)), *[images.flip(-1)] * self._versions.has_mirrored]
-
-    def _sizes(self, images: ImageSet) -> list[tuple[int, int]]:
-        """Height and width at which the network sees each image."""
-        return [resized_size(self._config.data.resize, size_px) for size_px in image_sizes(images)]
 
     @property
     def _identity_to_learn(self) -> dict[str, Any]:

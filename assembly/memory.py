@@ -124,7 +124,7 @@ class Forecaster:
         setting = replace(setting, images=config.batch)
         if config.protocol == "authors":
             setting = replace(setting, is_bfloat16=False)
-        return max((self._scoring_of(setting, config, size_px) for size_px in self.feed.val_sizes), default=0)
+        return max((self._scoring_of(setting, config, size_px) for size_px in set(self.feed.val_sizes)), default=0)
 
     def _scoring_of(self, setting: Setting, config: ValidationConfig, size_px: tuple[int, int]) -> int:
         layers = frontend_layers(setting.model.frontend, setting.model.padding)

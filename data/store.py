@@ -85,9 +85,13 @@ def kept_folder(
 
 
 def to_keep(config: CacheConfig, identity: Mapping[str, Any], num_bytes: int, kind: Kind = "maps") -> dict[str, int]:
-    """The name of this identity's folder with its bytes; nothing if it is there. `kept_folder` sees if it is whole."""
-    name = _name(_text(identity), kind)
-    return {} if (Path(config.root) / name).exists() else {name: num_bytes}
+    """The name of this identity's folder, with its bytes; nothing if it is there."""
+    return {} if is_kept(config, identity, kind) else {_name(_text(identity), kind): num_bytes}
+
+
+def is_kept(config: CacheConfig, identity: Mapping[str, Any], kind: Kind = "maps") -> bool:
+    """Whether there is a folder of this identity; whether it is whole, `kept_folder` sees."""
+    return (Path(config.root) / _name(_text(identity), kind)).exists()
 
 
 def refuse_too_many(config: CacheConfig, needed: Mapping[str, int]) -> None:

@@ -100,7 +100,7 @@ def requested_precision() -> Precision | None:
 def machine(threads: int, cpuinfo: Path = CPUINFO) -> dict[str, Any]:
     """All that a measurement is kept under: processor, threads, torch, and what is computed."""
     return {
-        "processor": processor(cpuinfo),
+        "processor": describe_processor(cpuinfo),
         "threads": threads,
         "torch": str(torch.__version__),
         "work": [asdict(convolution) for convolution in TRAINING],
@@ -191,7 +191,7 @@ def _file(root: Path, identity: Mapping[str, Any]) -> Path:
     return root / f"speed-{sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]}.json"
 
 
-def processor(cpuinfo: Path = CPUINFO) -> dict[str, str]:
+def describe_processor(cpuinfo: Path = CPUINFO) -> dict[str, str]:
     """Of the first core. Its frequency and the like are left out, which change from one look to the next."""
     described = {"architecture": platform.machine()}
     try:

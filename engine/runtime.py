@@ -13,11 +13,11 @@ from configs.schema import CacheConfig, Precision, RuntimeConfig
 from engine.gpu import gpu_versions, require_same_bits
 from engine.precision import (
     Measurement,
+    describe_processor,
     kept,
     kept_or_measured,
     machine,
     measured_speedup,
-    processor,
     requested_precision,
 )
 from engine.process.ranks import ALONE, Ranks
@@ -42,7 +42,7 @@ class Runtime:
     @property
     def processor(self) -> str:
         """Of a CPU, whose kernels decide last bits: what several machines share on one disk depends on it, too."""
-        return " ".join(processor().values()) if self.device.type == "cpu" else ""
+        return " ".join(describe_processor().values()) if self.device.type == "cpu" else ""
 
     def autocast(self) -> AbstractContextManager[object]:
         enabled = self.precision == "bfloat16"
